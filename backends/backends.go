@@ -1,0 +1,2 @@
+// Package backends is the vocabulary of the system.
+package backends
