@@ -1,0 +1,90 @@
+package backends
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Keys of ours, read from annotations and labels alike.
+const (
+	KeyTimeout     = "com.hearth.timeout"
+	KeyMaxInflight = "com.hearth.max-inflight"
+	KeyMaxQueue    = "com.hearth.max-queue"
+	KeyOutput      = "com.hearth.output"
+	KeyCallLog     = "com.hearth.call-log"
+	KeyDigest      = "com.hearth.digest"
+)
+
+// keyPrefix begins every key of ours. One that is not in Keys is refused, so
+// that a slip of the pen is not silently without effect.
+const keyPrefix = "com.hearth."
+
+// KeyDoc describes one key: the table the reference documentation is made of.
+type KeyDoc struct {
+	Name, Allowed, Default, Meaning string
+	// check gives false for a value that is not allowed; nil allows any.
+	check func(value string) bool
+}
+
+// Keys is the table of all com.hearth keys.
+func Keys() []KeyDoc {
+	return []KeyDoc{
+		{KeyTimeout, "a duration above 0 and up to 24h, such as 30s", "--timeout",
+			"how long one call may take; exec_timeout and write_timeout of the environment are read when it is absent", isTimeout},
+		{KeyMaxInflight, "a whole number of 0 or more", "max_inflight of the environment, else 0",
+			"how many calls run at once per replica, 0 = no limit", isCount},
+		{KeyMaxQueue, "a whole number of 0 or more", "4096",
+			"how many calls may wait when max-inflight is reached", isCount},
+		{KeyOutput, "raw or cgi", "raw",
+			"raw: standard output is the body; cgi: it begins with a CGI header block (Status, Content-Type, any other) and an empty line", isOneOf("raw", "cgi")},
+		{KeyCallLog, "off or classic", "off",
+			"classic: the function's log gets the two lines per call that OpenFaaS' classic watchdog writes", isOneOf("off", "classic")},
+		{KeyDigest, "set by the platform", "",
+			"sha256 of the module that runs", nil},
+	}
+}
+
+// Value gives the value of one of our keys, empty if absent. Validate has
+// made sure that label and annotation do not differ.
+func (f *Function) Value(key string) string {
+	if v, ok := f.Annotations[key]; ok {
+		return v
+	}
+	return f.Labels[key]
+}
+
+// validateKeys refuses unknown keys of ours, values that are not allowed, and
+// a key whose label and annotation differ.
+func validateKeys(faults *Faults, f Function) {
+	known := map[string]KeyDoc{}
+	for _, k := range Keys() {
+		known[k.Name] = k
+	}
+	for field, pairs := range map[string]map[string]string{"labels": f.Labels, "annotations": f.Annotations} {
+		for _, k := range slices.Sorted(maps.Keys(pairs)) {
+			if !strings.HasPrefix(k, keyPrefix) {
+				continue
+			}
+			doc, ok := known[k]
+			if !ok {
+				faults.Add(field, k, "known keys are "+strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+				continue
+			}
+			if doc.check != nil && !doc.check(pairs[k]) {
+				faults.Add(field+"["+k+"]", pairs[k], doc.Allowed)
+			}
+		}
+	}
+	for k, v := range f.Labels {
+		if a, ok := f.Annotations[k]; ok && strings.HasPrefix(k, keyPrefix) && a != v {
+			faults.Add("labels["+k+"]", v, "the same value as the annotation, "+quote(a)+", or none")
+		}
+	}
+}
+
+func isTimeout(v string) bool { d, ok := ParseDuration(v); return ok && d > 0 && d <= maxTimeout }
+func isCount(v string) bool   { _, ok := parseCount(v); return ok }
+func isOneOf(values ...string) func(string) bool {
+	return func(v string) bool { return slices.Contains(values, v) }
+}
