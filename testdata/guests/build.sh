@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# build.sh writes every module that is built from C or WAT into the tree; build.sh --check builds them aside and fails when one
+# differs from the committed file. The same sources and tool versions give the same bytes on every machine.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export LC_ALL=C
+shopt -s nullglob
+
+missing() {
+	echo "guests: $1" >&2
+	echo "guests: Debian 12 has what is needed: clang lld wasi-libc libclang-rt-14-dev-wasm32 wabt" >&2
+	exit 1
+}
+CLANG=${CLANG:-clang}
+[[ "$("$CLANG" --version 2>&1 | head -1)" == *"clang version 14."* ]] || missing "clang 14 is not installed ($CLANG)"
+[[ "$(wasm-ld --version 2>&1)" == *"LLD 14."* ]] || missing "lld 14 is not installed (wasm-ld)"
+[ -f /usr/include/wasm32-wasi/wasi/api.h ] || missing "wasi-libc is not installed (/usr/include/wasm32-wasi)"
+[ -n "$("$CLANG" --target=wasm32-wasi -print-libgcc-file-name | xargs ls 2>/dev/null)" ] || missing "libclang-rt-14-dev-wasm32 is not installed"
+command -v wat2wasm >/dev/null || missing "wabt is not installed (wat2wasm)"
+
+out=.
+if [ "${1:-}" = --check ]; then
+	out=$(mktemp -d)
+	trap 'rm -rf "$out"' EXIT
+fi
+
+# compile OUTPUT SOURCE...: the stack lies below the data, so that an overflow traps instead of overwriting variables.
+compile() {
+	local target=$1
+	shift
+	mkdir -p "$(dirname "$out/$target")"
+	"$CLANG" --target=wasm32-wasi -O2 -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Werror "$@" \
+		-Wl,--strip-all,--stack-first,-z,stack-size=32768 -o "$out/$target"
+	chmod 644 "$out/$target"
+	built+=("$target")
+}
+
+built=()
+for dir in testdata/guests/store/*/; do
+	name=$(basename "$dir")
+	[ "$name" = lib ] || compile "backends/inproc/store/wasm/$name.wasm" "$dir"*.c testdata/guests/store/lib/*.c
+done
+for source in testdata/guests/hostile/*.c; do
+	compile "${source%.c}.wasm" "$source"
+done
+for source in testdata/guests/hostile/*.wat; do
+	mkdir -p "$(dirname "$out/$source")"
+	wat2wasm --enable-tail-call "$source" -o "$out/${source%.wat}.wasm"
+	built+=("${source%.wat}.wasm")
+done
+
+# A module without a source is as wrong as a stale one.
+status=0
+for file in backends/inproc/store/wasm/*.wasm testdata/guests/hostile/*.wasm; do
+	[[ " ${built[*]} " == *" $file "* ]] || { echo "guests: $file has no source" >&2; status=1; }
+done
+if [ "$out" != . ]; then
+	for file in "${built[@]}"; do
+		cmp -s "$out/$file" "$file" || { echo "guests: $file differs from its source; run make guests" >&2; status=1; }
+	done
+fi
+[ $status -ne 0 ] || echo "guests: ${#built[@]} modules, $(cat "${built[@]/#/$out/}" | wc -c) bytes"
+exit $status
