@@ -3,7 +3,9 @@ package backends
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Keys of ours, read from annotations and labels alike.
@@ -14,6 +16,13 @@ const (
 	KeyOutput      = "com.hearth.output"
 	KeyCallLog     = "com.hearth.call-log"
 	KeyDigest      = "com.hearth.digest"
+
+	KeyScaleWindow         = "com.hearth.scale.window"
+	KeyScalePanicWindow    = "com.hearth.scale.panic-window"
+	KeyScalePanicThreshold = "com.hearth.scale.panic-threshold"
+	KeyScaleUpRate         = "com.hearth.scale.up-rate"
+	KeyScaleDownRate       = "com.hearth.scale.down-rate"
+	KeyScaleInitial        = "com.hearth.scale.initial"
 )
 
 // keyPrefix begins every key of ours. One that is not in Keys is refused, so
@@ -42,6 +51,18 @@ func Keys() []KeyDoc {
 			"classic: the function's log gets the two lines per call that OpenFaaS' classic watchdog writes", isOneOf("off", "classic")},
 		{KeyDigest, "set by the platform", "",
 			"sha256 of the module that runs", nil},
+		{KeyScaleWindow, "a duration from 1s to 5m", "10s",
+			"the load that scaling goes by is the mean of so long", isWindow},
+		{KeyScalePanicWindow, "a duration from 1s to 5m", "off",
+			"look at the mean of so long too, to see a burst; while one lasts, never go down", isWindow},
+		{KeyScalePanicThreshold, "a number from 1 to 1000", "2",
+			"a burst asks for so many times the replicas there are", isRatio},
+		{KeyScaleUpRate, "a number from 1 to 1000", "off",
+			"one step up goes to at most so many times the replicas there are, and by one at least", isRatio},
+		{KeyScaleDownRate, "a number from 1 to 1000", "off",
+			"one step down leaves at least one such part of the replicas there are, and goes by one at least", isRatio},
+		{KeyScaleInitial, "a whole number from 1 to 100000", "com.openfaas.scale.min",
+			"replicas at the first deploy", isReplicas},
 	}
 }
 
@@ -84,7 +105,16 @@ func validateKeys(faults *Faults, f Function) {
 }
 
 func isTimeout(v string) bool { d, ok := ParseDuration(v); return ok && d > 0 && d <= maxTimeout }
-func isCount(v string) bool   { _, ok := parseCount(v); return ok }
+func isWindow(v string) bool {
+	d, ok := ParseDuration(v)
+	return ok && d >= time.Second && d <= maxDownWindow
+}
+func isRatio(v string) bool {
+	n, err := strconv.ParseFloat(v, 64)
+	return err == nil && n >= 1 && n <= maxRatio
+}
+func isReplicas(v string) bool { n, ok := parseCount(v); return ok && n >= 1 && n <= MaxReplicas }
+func isCount(v string) bool    { _, ok := parseCount(v); return ok }
 func isOneOf(values ...string) func(string) bool {
 	return func(v string) bool { return slices.Contains(values, v) }
 }

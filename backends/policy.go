@@ -20,8 +20,9 @@ const (
 )
 
 const (
+	maxRatio      = 1000 // of thresholds and rates
 	maxTimeout    = 24 * time.Hour
-	maxDownWindow = 5 * time.Minute
+	maxDownWindow = 5 * time.Minute // and of the windows over which load is averaged
 )
 
 // ScalePolicy is how many replicas a function may have, and for which load.
@@ -34,10 +35,18 @@ type ScalePolicy struct {
 	Zero       bool          // may go to zero
 	ZeroAfter  time.Duration // without any traffic
 	DownWindow time.Duration // going down takes the highest want of so long; 0 = at once
+
+	Window         time.Duration // the load is the mean of so long
+	PanicWindow    time.Duration // ... and of so long, to see a burst; 0 = do not look
+	PanicThreshold float64       // a burst asks for so many times the replicas there are
+	UpRate         float64       // one step goes to at most so many times the replicas; 0 = any step
+	DownRate       float64       // one step goes to at least one such part of the replicas; 0 = any step
+	Initial        int           // replicas at the first deploy; 0 = Min
 }
 
 // DefaultScale is the policy of a function without labels.
-var DefaultScale = ScalePolicy{Min: 1, Max: 20, Factor: 20, Type: "rps", Target: 50, Proportion: 0.90, ZeroAfter: 15 * time.Minute}
+var DefaultScale = ScalePolicy{Min: 1, Max: 20, Factor: 20, Type: "rps", Target: 50, Proportion: 0.90,
+	ZeroAfter: 15 * time.Minute, Window: 10 * time.Second, PanicThreshold: 2}
 
 // ScalePolicyOf reads a function's labels over defaults. ErrInvalid lists all
 // labels with values that are not allowed.
@@ -47,6 +56,12 @@ func ScalePolicyOf(f Function, defaults ScalePolicy) (ScalePolicy, error) {
 	read := func(label, allowed string, parse func(v string) bool) {
 		if v, ok := f.Labels[label]; ok && !parse(v) {
 			faults.Add("labels["+label+"]", v, allowed)
+		}
+	}
+	own := func(key string, parse func(v string) bool) {
+		before := p
+		if v := f.Value(key); v != "" && !parse(v) {
+			p = before // validateKeys names it, once
 		}
 	}
 	count := func(into *int, least, most int) func(string) bool {
@@ -83,6 +98,12 @@ func ScalePolicyOf(f Function, defaults ScalePolicy) (ScalePolicy, error) {
 		return duration(&p.ZeroAfter, 365*24*time.Hour)(v) && p.ZeroAfter > 0
 	})
 	read(LabelScaleDownWindow, "a duration up to 5m", duration(&p.DownWindow, maxDownWindow))
+	own(KeyScaleWindow, duration(&p.Window, maxDownWindow))
+	own(KeyScalePanicWindow, duration(&p.PanicWindow, maxDownWindow))
+	own(KeyScalePanicThreshold, number(&p.PanicThreshold, maxRatio))
+	own(KeyScaleUpRate, number(&p.UpRate, maxRatio))
+	own(KeyScaleDownRate, number(&p.DownRate, maxRatio))
+	own(KeyScaleInitial, count(&p.Initial, 1, MaxReplicas))
 	return p, faults.Err()
 }
 
