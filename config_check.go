@@ -1,0 +1,150 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"hearth/backends"
+	"hearth/backends/inproc/store"
+)
+
+// validate checks what no field can say alone. ErrInvalid lists all faults.
+func (c *Config) validate(from *origins) error {
+	v := &validator{from: from}
+	v.oneOf("backend", c.Backend, "local")
+	v.oneOf("log-format", c.LogFormat, "text", "json")
+	v.oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error")
+	v.auth(c)
+	v.tls(c)
+	v.listeners(c)
+	v.directory("module-dir", c.ModuleDir)
+	v.directory("secret-mount-path", c.SecretMountPath)
+	for _, p := range c.TrustedProxies {
+		if _, err := parseNetwork(p); err != nil {
+			v.add("trusted-proxies", p, "networks such as 10.0.0.0/8 or addresses, separated by commas")
+		}
+	}
+	for _, h := range c.AllowedHosts {
+		if h == "" || strings.ContainsAny(h, "/ :@*") {
+			v.add("allowed-hosts", h, "host names without scheme, port and path, separated by commas")
+		}
+	}
+	if _, err := c.aliases(); err != nil {
+		v.add("alias", err.value, err.allowed)
+	}
+	if c.FunctionNamespace != backends.DefaultNamespace {
+		v.add("function-namespace", c.FunctionNamespace, backends.DefaultNamespace+", the only name it has on the backend local")
+	}
+	for _, s := range []struct {
+		name  string
+		value size
+	}{{"max-body", c.MaxBody}, {"max-answer", c.MaxAnswer}, {"max-module", c.MaxModule}, {"module-disk", c.ModuleDisk},
+		{"function-log", c.FunctionLog}, {"function-log-all", c.FunctionLogAll}} {
+		if s.value < 1<<10 {
+			v.add(s.name, s.value.String(), "a size of at least 1Ki")
+		}
+	}
+	if c.Memory != 0 && c.Memory < 64<<20 {
+		v.add("memory", c.Memory.String(), "0 for no bound, or a size of at least 64Mi")
+	}
+	if c.RunSlots < 0 || c.RunSlots > 4096 {
+		v.add("run-slots", fmt.Sprint(c.RunSlots), "a whole number from 0 to 4096")
+	}
+	if c.ModuleDisk < c.MaxModule && v.faults.Err() == nil {
+		v.add("module-disk", c.ModuleDisk.String(), "not less than max-module, "+c.MaxModule.String())
+	}
+	return v.faults.Err()
+}
+
+// validator collects faults under the names the user wrote.
+type validator struct {
+	from   *origins
+	faults backends.Faults
+}
+
+func (v *validator) add(flag, value, allowed string) { v.faults.Add(v.from.name(flag), value, allowed) }
+
+func (v *validator) oneOf(flag, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		v.add(flag, value, strings.Join(allowed, ", "))
+	}
+}
+
+func (v *validator) auth(c *Config) {
+	switch {
+	case c.InsecureNoAuth && c.BasicAuth && v.from.given("basic-auth"):
+		v.add("insecure-no-auth", "true", "not together with basic auth; leave one of them out")
+	case c.InsecureNoAuth || c.BasicAuth:
+	case !c.Listen.loopback():
+		v.add("basic-auth", "false", "true, because "+string(c.Listen)+" can be reached from other machines; --insecure-no-auth says that this is meant")
+	}
+}
+
+func (v *validator) tls(c *Config) {
+	switch {
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		v.add("tls-cert", c.TLSCert, "a certificate together with --tls-key, or neither")
+	case c.TLSCert != "":
+		if _, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey); err != nil {
+			v.add("tls-cert", c.TLSCert, "a PEM certificate that fits --tls-key "+c.TLSKey+": "+err.Error())
+		}
+	}
+}
+
+func (v *validator) listeners(c *Config) {
+	host, port, _ := net.SplitHostPort(string(c.Listen))
+	mhost, mport, _ := net.SplitHostPort(string(c.MetricsListen))
+	if port == mport && port != "0" && (host == mhost || host == "" || mhost == "") {
+		v.add("metrics-listen", string(c.MetricsListen), "another port than the API's, "+string(c.Listen))
+	}
+}
+
+func (v *validator) directory(flag, path string) {
+	if path == "" {
+		return
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		v.add(flag, path, "a directory that exists: "+reason(err))
+	} else if !info.IsDir() {
+		v.add(flag, path, "a directory")
+	}
+}
+
+// parseNetwork reads a network or one address.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return addr.Prefix(addr.BitLen())
+	}
+	return netip.ParsePrefix(text)
+}
+
+// proxies gives the trusted networks of a valid configuration.
+func (c *Config) proxies() []netip.Prefix {
+	var list []netip.Prefix
+	for _, p := range c.TrustedProxies {
+		if n, err := parseNetwork(p); err == nil {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// aliases gives the operator's own stand-ins for container images.
+func (c *Config) aliases() (map[string]store.Alias, *valueError) {
+	aliases := map[string]store.Alias{}
+	for _, pair := range c.Alias {
+		image, name, ok := strings.Cut(pair, "=")
+		name = strings.TrimPrefix(name, store.Prefix)
+		if _, known := store.Lookup(name); !ok || image == "" || !known {
+			return nil, &valueError{pair, "IMAGE=NAME where NAME is a function of the store (hearth store list)"}
+		}
+		aliases[image] = store.Alias{Image: image, Function: name}
+	}
+	return aliases, nil
+}
