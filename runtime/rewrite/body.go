@@ -4,14 +4,13 @@ import "fmt"
 
 // body is what Parse keeps of one function with code.
 type body struct {
-	span             // the body without its size
-	code      int    // offset of the first instruction, after the locals
-	locals    uint32 // declared locals
-	wide      uint32 // of these, v128
-	loops     uint32
-	calls     span // its part of Module.calls
-	indirect  span // its part of Module.indirect
-	loopFirst bool // the first instruction is a loop
+	span            // the body without its size
+	code     int    // offset of the first instruction, after the locals
+	locals   uint32 // declared locals
+	wide     uint32 // of these, v128
+	cost     uint32 // of its instructions outside of loops
+	calls    span   // its part of Module.calls
+	indirect span   // its part of Module.indirect
 }
 
 // uses counts what the code of a module does.
@@ -21,7 +20,7 @@ type uses struct {
 }
 
 // scope is one open block of the function being checked.
-type scope struct{ isIf bool }
+type scope struct{ isIf, isLoop bool }
 
 func (m *Module) codeSection(r *reader) {
 	n := r.count("function bodies", 2, m.limits.Functions)
@@ -52,6 +51,7 @@ type checker struct {
 	m      *Module
 	r      reader
 	scopes []scope
+	loops  int    // how many of the scopes are loops
 	locals uint64 // parameters and declared locals of the current function
 }
 
@@ -60,8 +60,7 @@ func (c *checker) function(b *body, sig FuncType) {
 	c.declare(b, sig)
 	b.code = c.r.pos
 	b.calls.start, b.indirect.start = len(c.m.calls), len(c.m.indirect)
-	b.loopFirst = c.r.left() > 0 && c.r.buf[c.r.pos] == byte(opLoop)
-	c.scopes = append(c.scopes[:0], scope{})
+	c.scopes, c.loops = append(c.scopes[:0], scope{}), 0
 	blocks := uint64(0)
 	var in instruction
 	for len(c.scopes) > 0 && c.r.err == nil {
@@ -69,12 +68,15 @@ func (c *checker) function(b *body, sig FuncType) {
 		if c.r.err != nil {
 			return
 		}
+		if c.loops == 0 {
+			b.cost += uint32(in.op.cost)
+		}
 		switch in.op.imm {
 		case immNone, immMemArg, immI32, immI64, immF32, immF64:
 			c.plain(&in)
 		case immBlock:
 			blocks++
-			c.open(b, &in)
+			c.open(&in)
 		default:
 			c.references(&in)
 		}
@@ -115,6 +117,9 @@ func (c *checker) plain(in *instruction) {
 	}
 	switch in.code {
 	case opEnd:
+		if c.scopes[len(c.scopes)-1].isLoop {
+			c.loops--
+		}
 		c.scopes = c.scopes[:len(c.scopes)-1]
 	case opElse:
 		top := &c.scopes[len(c.scopes)-1]
@@ -128,7 +133,7 @@ func (c *checker) plain(in *instruction) {
 	}
 }
 
-func (c *checker) open(b *body, in *instruction) {
+func (c *checker) open(in *instruction) {
 	if in.op.feature != featureCore {
 		c.r.stop(unsupported(in.start, in.op.feature, in.op.name))
 		return
@@ -140,9 +145,9 @@ func (c *checker) open(b *body, in *instruction) {
 		c.r.stop(tooMany(in.start, "blocks inside one another", uint64(len(c.scopes)), c.m.limits.Nesting))
 	}
 	if in.code == opLoop {
-		b.loops++
+		c.loops++
 	}
-	c.scopes = append(c.scopes, scope{isIf: in.code == opIf})
+	c.scopes = append(c.scopes, scope{isIf: in.code == opIf, isLoop: in.code == opLoop})
 }
 
 // references checks the indexes of the instructions that have any.

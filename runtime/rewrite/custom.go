@@ -3,16 +3,20 @@ package rewrite
 import (
 	"bytes"
 	"sort"
+	"strings"
 )
 
 // The names this package adds to a module, and the custom section that says it did. A guest that brings any of them
 // along is refused: they belong to the runtime.
 const (
-	HostModule  = "hearth"       // module of the added imports
-	YieldImport = "yield"        // called when the counter runs out
-	HookImport  = "hook"         // called by the added entry before _start
-	EntryExport = "hearth_entry" // the added entry
-	markSection = "hearth"       // custom section, holds the words below
+	HostModule   = "hearth"         // module of the added imports
+	YieldImport  = "yield"          // called when the counter runs out
+	HookImport   = "hook"           // called by the added entry before _start
+	FuelExport   = "hearth_fuel"    // the counter
+	EntryExport  = "hearth_entry"   // the added entry
+	MemoryExport = "hearth_memory"  // the memory, when the module does not export it itself
+	GlobalExport = "hearth_global_" // followed by the index: a mutable global
+	markSection  = "hearth"         // custom section, holds the words below
 
 	wordMetered = "metered"
 	wordEntry   = "entry"
@@ -33,8 +37,9 @@ func (k *marks) imported(i *Import) {
 }
 
 func (k *marks) exported(e *Export) {
-	if string(e.Name) == EntryExport {
-		k.reserved = "export " + EntryExport
+	switch name := string(e.Name); {
+	case name == EntryExport, name == FuelExport, name == MemoryExport, strings.HasPrefix(name, GlobalExport):
+		k.reserved = "export " + name
 	}
 }
 

@@ -8,6 +8,7 @@ package rewrite
 import (
 	"bytes"
 	"fmt"
+	"sort"
 )
 
 // Section numbers of the binary format.
@@ -180,6 +181,12 @@ func (m *Module) whole() error {
 		return malformed(-1, "data count section announces %d segments, there are %d", m.dataWant, len(m.datas))
 	}
 	return nil
+}
+
+// refsWithin returns the offsets of the function indexes inside s, a part of the module outside the code section.
+func (m *Module) refsWithin(s span) []int {
+	first := sort.SearchInts(m.funcRefs, s.start)
+	return m.funcRefs[first:sort.SearchInts(m.funcRefs, s.end)]
 }
 
 // signature returns the type of a function by its index.

@@ -41,6 +41,7 @@ const (
 	opI32Add             opcode = 0x6a
 	opI32Sub             opcode = 0x6b
 	opI32Mul             opcode = 0x6c
+	opI32Or              opcode = 0x72
 	opI32ShrU            opcode = 0x76
 	opI64Add             opcode = 0x7c
 	opI64Sub             opcode = 0x7d

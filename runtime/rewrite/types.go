@@ -104,6 +104,8 @@ func badType(at int, b byte) error {
 // span is a range of bytes of the module.
 type span struct{ start, end int }
 
+func (s span) len() int { return s.end - s.start }
+
 // tableType, memoryType and globalType describe what an import or a definition provides. An absent maximum is
 // hasMax=false.
 type tableType struct {
