@@ -24,6 +24,8 @@ var (
 	ErrFunction = errors.New("function failed")   // trap, exit code, no answer
 	ErrBusy     = errors.New("busy")              // the function's limit and its queue are full
 	ErrGone     = errors.New("replaced")          // nothing ran; ask the table again
+
+	ErrAnswerTooLarge = errors.New("answer too large") // the function's, above its limit
 )
 
 // statusClientClosed is nginx's code for a client that did not wait; it is
@@ -44,6 +46,7 @@ var kindStatus = [...]struct {
 	{ErrDeadline, http.StatusGatewayTimeout},
 	{ErrCanceled, statusClientClosed},
 	{ErrFunction, http.StatusInternalServerError},
+	{ErrAnswerTooLarge, http.StatusBadGateway},
 	{ErrTooLarge, http.StatusRequestEntityTooLarge},
 	{ErrUnavailable, http.StatusServiceUnavailable},
 	{ErrGone, http.StatusServiceUnavailable},

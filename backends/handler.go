@@ -10,7 +10,7 @@ import (
 type Handler interface {
 	// Invoke answers one call. It returns nil when resp holds the function's
 	// answer, whatever its status; otherwise an error of the kinds ErrDeadline,
-	// ErrCanceled, ErrFunction, ErrTooLarge, ErrBusy, ErrUnavailable or ErrGone,
+	// ErrCanceled, ErrFunction, ErrAnswerTooLarge, ErrTooLarge, ErrBusy, ErrUnavailable or ErrGone,
 	// and then what was written to resp is discarded. With ErrGone nothing ran and
 	// the call may be given to the function's present handler instead.
 	//

@@ -1,0 +1,86 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"hearth/backends"
+)
+
+// call is the state of one call: what its guest sees of the request, and what has become of its answer. It is also the context that the
+// guest is entered with, which is how a host function finds it.
+type call struct {
+	ctx    context.Context // the caller's
+	module *Module
+	req    *backends.Request
+
+	env    stringList // made when it is asked for
+	fds    []descriptor
+	answer answer
+	log    callLog
+}
+
+// callKey finds the call behind a context that the engine has wrapped.
+type callKey struct{}
+
+func callOf(ctx context.Context) *call {
+	if c, ok := ctx.(*call); ok {
+		return c
+	}
+	return ctx.Value(callKey{}).(*call)
+}
+
+// Deadline, Done, Err and Value are the caller's context with the call added.
+func (c *call) Deadline() (time.Time, bool) { return c.ctx.Deadline() }
+func (c *call) Done() <-chan struct{}       { return c.ctx.Done() }
+func (c *call) Err() error                  { return c.ctx.Err() }
+func (c *call) Value(key any) any {
+	if key == (callKey{}) {
+		return c
+	}
+	return c.ctx.Value(key)
+}
+
+// begin prepares the state for a request.
+func (c *call) begin(ctx context.Context, m *Module, req *backends.Request, resp backends.Response) {
+	c.ctx, c.module, c.req = ctx, m, req
+	c.env.reset()
+	c.fds = m.secrets.open(c.fds)
+	c.answer.begin(resp, m.spec.Answer, m.spec.CGI)
+	c.log.begin(m.spec.Log)
+}
+
+// end lets go of what belongs to the caller.
+func (c *call) end() {
+	c.ctx, c.req = nil, nil
+	c.answer.resp = nil
+	c.log.emit = nil
+}
+
+// halt unwinds a guest whose call is over. The error is the call's.
+type halt struct{ err error }
+
+func (h *halt) Error() string { return h.err.Error() }
+func (h *halt) Unwrap() error { return h.err }
+
+// check unwinds the guest if its call is over.
+func (c *call) check() {
+	if c.ctx.Err() != nil {
+		panic(c.stopped())
+	}
+}
+
+// stopped says why the caller's context ended.
+func (c *call) stopped() *halt { return &halt{c.stopReason()} }
+
+func (c *call) stopReason() error {
+	if errors.Is(c.ctx.Err(), context.Canceled) {
+		return backends.Errorf(backends.ErrCanceled, "the caller did not wait for the answer")
+	}
+	after := ""
+	if deadline, ok := c.ctx.Deadline(); ok && !c.req.Start.IsZero() {
+		after = " of " + deadline.Sub(c.req.Start).Round(time.Millisecond).String()
+	}
+	return backends.Errorf(backends.ErrDeadline, "the function did not answer within its time limit%s (%s)", after, backends.KeyTimeout)
+}

@@ -1,0 +1,134 @@
+// Package runtime runs functions that are WebAssembly modules inside this process.
+//
+// It promises that a guest reaches nothing but what its Spec lists (its request, its answer, its log, its environment, its secrets, the
+// clock and random numbers), that every call begins in the state the module starts with, and that a call ends at its deadline. It knows
+// nothing of HTTP servers, of backends or of where modules are stored.
+//
+// An Engine owns what all functions share: the compiler, the cache of compiled code and the host functions. A Module is one version of
+// one function and answers its calls.
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/sys"
+
+	"hearth/backends"
+)
+
+// Config is what an Engine needs.
+type Config struct {
+	// CacheDir keeps compiled code between runs. It is native code that gets executed: only we may write there. Empty = memory only.
+	CacheDir string
+	// Compile starts this program as the child that compiles (see CompileMain); nil compiles in this process.
+	Compile func(ctx context.Context) *exec.Cmd
+	// Slots is how many guests are on a CPU at once; 0 = as many as there are CPUs.
+	Slots int
+	// MemoryBudget bounds the bytes of all instances together; 0 = no bound.
+	MemoryBudget int64
+	// Logger takes what concerns the engine itself; nil drops it.
+	Logger *slog.Logger
+}
+
+// Engine runs modules. It is safe for concurrent use.
+type Engine struct {
+	log     *slog.Logger
+	cache   wazero.CompilationCache
+	wasm    wazero.Runtime
+	started time.Time      // zero of the guests' monotonic clock
+	exited  *sys.ExitError // what proc_exit(0) unwinds with
+
+	mu      sync.Mutex
+	closed  bool
+	code    map[digest]*code // compiled modules in use
+	modules map[*Module]struct{}
+	flights sync.WaitGroup // compilations
+}
+
+// New makes an engine. ErrInvalid names the field of a Config that cannot be used.
+func New(ctx context.Context, cfg Config) (*Engine, error) {
+	e := &Engine{
+		log:     cfg.Logger,
+		started: time.Now(),
+		exited:  sys.NewExitError(0),
+		code:    map[digest]*code{},
+		modules: map[*Module]struct{}{},
+	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if e.cache, err = openCache(cfg.CacheDir); err != nil {
+		return nil, err
+	}
+	e.wasm = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().
+		WithCompilationCache(e.cache).WithCoreFeatures(api.CoreFeaturesV2).WithCloseOnContextDone(true).WithDebugInfoEnabled(true))
+	if err := e.provideWASI(ctx); err != nil {
+		_ = e.wasm.Close(ctx)
+		_ = e.cache.Close(ctx)
+		return nil, fmt.Errorf("provide the host functions: %w", err)
+	}
+	return e, nil
+}
+
+// openCache opens the cache of compiled code, which nobody else may write.
+func openCache(dir string) (wazero.CompilationCache, error) {
+	if dir == "" {
+		return wazero.NewCompilationCache(), nil
+	}
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cache of compiled code: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cache of compiled code: %w", err)
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return nil, &backends.FieldError{Field: "CacheDir", Value: dir, Allowed: "a directory only its owner can write (chmod 700)"}
+	}
+	cache, err := wazero.NewCompilationCacheWithDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cache of compiled code: %w", err)
+	}
+	return cache, nil
+}
+
+// Close closes every module, waits for their calls in flight and frees what the engine holds.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	open := make([]*Module, 0, len(e.modules))
+	for m := range e.modules {
+		open = append(open, m)
+	}
+	e.mu.Unlock()
+	e.flights.Wait()
+	for _, m := range open {
+		_ = m.Close()
+	}
+	ctx := context.Background()
+	err := e.wasm.Close(ctx)
+	if cacheErr := e.cache.Close(ctx); err == nil {
+		err = cacheErr
+	}
+	return err
+}
+
+var errEngineClosed = backends.Errorf(backends.ErrUnavailable, "the runtime is closed")
