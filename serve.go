@@ -2,7 +2,24 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"hearth/backends"
+	"hearth/backends/local"
+	"hearth/gateway"
 )
 
 // serveCommand is the server.
@@ -12,15 +29,255 @@ type serveCommand struct {
 
 // Run serves until a signal or a fault.
 func (s *serveCommand) Run(ctx context.Context, p *process) error {
-	s.derive(&p.layers.origins)
-	if err := s.validate(&p.layers.origins); err != nil {
+	if err := s.prepare(p); err != nil {
+		return err
+	}
+	if s.PrintConfig {
+		return s.print(p.stdout, &p.layers.origins)
+	}
+	return s.serve(ctx, p, nil)
+}
+
+// prepare completes and checks the configuration.
+func (c *Config) prepare(p *process) error {
+	from := &p.layers.origins
+	c.derive(from)
+	if c.DataDir == "" {
+		dir, err := defaultDataDir(p.layers.environ)
+		if err != nil {
+			return &usageError{&backends.FieldError{Field: "--data-dir", Allowed: "it must be given, because " + err.Error()}}
+		}
+		c.DataDir = dir
+	}
+	if err := c.validate(from); err != nil {
 		return &usageError{err}
 	}
 	for _, w := range p.layers.warnings {
 		fmt.Fprintln(p.stderr, "hearth: "+w)
 	}
-	if s.PrintConfig {
-		return s.print(p.stdout, &p.layers.origins)
+	return nil
+}
+
+// server is all parts of a running server.
+type server struct {
+	cfg         *Config
+	log         *slog.Logger
+	data        *dataDir
+	credentials *gateway.Credentials
+	api, aside  net.Listener // API and functions; metrics and health
+	tls         *tls.Config
+	backend     backends.Backend
+	gateway     *gateway.Gateway
+	table       *fedTable
+	closers     []io.Closer // in the order they were opened
+}
+
+// serve builds the server, runs it until a signal, drains it, and takes it
+// down. Once calls are answered it runs ready, if that is not nil, which must
+// end with its context.
+func (c *Config) serve(ctx context.Context, p *process, ready func(context.Context, *server) error) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	s := &server{cfg: c, log: c.logger(p.stderr)}
+	defer s.close()
+	if err := s.open(ctx, p); err != nil {
+		return err
 	}
-	return &usageError{context.Cause(ctx)}
+	group, run := errgroup.WithContext(context.WithoutCancel(ctx))
+	watch, unwatch := context.WithCancel(run)
+	group.Go(func() error { return s.gateway.Serve(s.api) })
+	group.Go(func() error { return s.gateway.ServeMetrics(s.aside) })
+	group.Go(func() error {
+		if err := s.backend.Watch(watch, s.table); watch.Err() == nil {
+			return fmt.Errorf("watch the functions: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		select {
+		case <-s.table.fed:
+		case <-run.Done():
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+		s.greet(p.stdout)
+		if ready == nil {
+			return nil
+		}
+		until, cancel := context.WithCancel(run)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		return ready(until, s)
+	})
+	group.Go(func() error {
+		defer unwatch()
+		select {
+		case <-ctx.Done():
+		case <-run.Done():
+		}
+		stop() // the next signal ends the process at once
+		return s.drain()
+	})
+	return group.Wait()
+}
+
+// drain lets calls in flight end.
+func (s *server) drain() error {
+	limit := time.Duration(s.cfg.DrainTimeout)
+	s.log.Info("draining", "at most", limit)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := s.gateway.Shutdown(ctx); err != nil {
+		return fmt.Errorf("calls in flight were cut after %s: %w", limit, err)
+	}
+	return nil
+}
+
+// open builds all parts. On an error, what was opened is in s.closers.
+func (s *server) open(ctx context.Context, p *process) error {
+	c, from := s.cfg, &p.layers.origins
+	if limit := setMemoryLimit("/", p.layers.environ); limit > 0 {
+		s.log.Debug("memory limit from the cgroup", "bytes", limit)
+	}
+	var err error
+	if s.data, err = openDataDir(from.name("data-dir"), c.DataDir); err != nil {
+		return &usageError{err}
+	}
+	s.closers = append(s.closers, s.data)
+	switch {
+	case c.InsecureNoAuth || !c.BasicAuth:
+	case c.SecretMountPath != "":
+		s.credentials, err = readCredentials(from.name("secret-mount-path"), c.SecretMountPath)
+	default:
+		s.credentials, err = makeCredentials(from.name("data-dir"), s.data.in("credentials"))
+	}
+	if err != nil {
+		return &usageError{err}
+	}
+	if c.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return &usageError{err}
+		}
+		s.tls = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	if s.api, err = s.listen(from.name("listen"), c.Listen); err != nil {
+		return err
+	}
+	if s.aside, err = s.listen(from.name("metrics-listen"), c.MetricsListen); err != nil {
+		return err
+	}
+	if s.backend, err = s.openBackend(ctx); err != nil {
+		return err
+	}
+	return s.openGateway()
+}
+
+// listen opens a listener; a busy port is a mistake in the configuration.
+func (s *server) listen(field string, at address) (net.Listener, error) {
+	ln, err := net.Listen("tcp", string(at))
+	if err != nil {
+		text := err.Error()
+		if op, ok := errors.AsType[*net.OpError](err); ok {
+			text = op.Err.Error()
+		}
+		return nil, &usageError{&backends.FieldError{Field: field, Value: string(at), Allowed: "an address that is free on this machine: " + text}}
+	}
+	s.closers = append(s.closers, closeListener{ln})
+	return ln, nil
+}
+
+// closeListener closes a listener that the gateway may have closed already.
+type closeListener struct{ net.Listener }
+
+func (c closeListener) Close() error {
+	if err := c.Listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// openBackend makes the backend the configuration names.
+func (s *server) openBackend(ctx context.Context) (backends.Backend, error) {
+	switch s.cfg.Backend {
+	case "local":
+		l, err := local.Open(local.Config{Dir: s.data.in("state"), Logger: s.log})
+		if err != nil {
+			return nil, err
+		}
+		s.closers = append(s.closers, l)
+		return l, nil
+	}
+	return nil, &backends.FieldError{Field: "--backend", Value: s.cfg.Backend, Allowed: "local"}
+}
+
+// openGateway makes the gateway over the backend.
+func (s *server) openGateway() error {
+	c := s.cfg
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	call := backends.DefaultCall
+	call.Timeout = time.Duration(c.Timeout)
+	var err error
+	s.gateway, err = gateway.New(gateway.Config{
+		Backend: s.backend, Call: call, Scale: backends.DefaultScale,
+		Version: backends.VersionInfo{Release: release, SHA: commit},
+		Logger:  s.log, Registry: registry,
+		Credentials: s.credentials, TLS: s.tls,
+		MaxBody: int64(c.MaxBody), MaxAnswer: int64(c.MaxAnswer), MaxModule: int64(c.MaxModule),
+		SpillDir:      s.data.in("spill"),
+		HeaderTimeout: time.Duration(c.HeaderTimeout), IdleTimeout: time.Duration(c.IdleTimeout), WriteTimeout: time.Duration(c.WriteTimeout),
+		TrustedProxies: c.proxies(), AllowedHosts: c.AllowedHosts,
+		ScaleFromZero: c.ScaleFromZero, CallLog: c.CallLog,
+		Ready: func(context.Context) error { return s.table.ready() },
+	})
+	if err != nil {
+		return err
+	}
+	s.table = &fedTable{Table: s.gateway.Table(), fed: make(chan struct{})}
+	return nil
+}
+
+// close takes down what open built, the last first.
+func (s *server) close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		if err := s.closers[i].Close(); err != nil {
+			s.log.Error("close", "error", err)
+		}
+	}
+}
+
+// logger writes in the format and from the level of the configuration.
+func (c *Config) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // validate has seen it
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// fedTable is the gateway's table, which tells when it was first filled.
+type fedTable struct {
+	backends.Table
+	fed    chan struct{}
+	filled atomic.Bool
+}
+
+// Replace is part of backends.Table.
+func (t *fedTable) Replace(entries []backends.Entry) {
+	t.Table.Replace(entries)
+	if t.filled.CompareAndSwap(false, true) {
+		close(t.fed)
+	}
+}
+
+// ready tells why calls cannot be answered yet.
+func (t *fedTable) ready() error {
+	if !t.filled.Load() {
+		return backends.Errorf(backends.ErrUnavailable, "the functions are being loaded")
+	}
+	return nil
 }

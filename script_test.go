@@ -1,0 +1,273 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 20 * time.Second
+
+// instance is a running hearth with a data directory of its own, on ports the
+// system chose.
+type instance struct {
+	cmd            *exec.Cmd
+	data           string
+	url, aside     string
+	stdout, stderr lockedBuffer
+	done           chan struct{} // closed when the process has ended
+}
+
+// lockedBuffer is written by a process and read by a test.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// startServer starts a binary and waits until it answers calls. A server
+// that ends before is an error with what it printed.
+func startServer(binary, dir string, environ []string, args ...string) (*instance, error) {
+	s := &instance{data: filepath.Join(dir, "data"), done: make(chan struct{})}
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		args = append([]string{"serve"}, args...)
+	}
+	args = append([]string{args[0], "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--data-dir", s.data}, args[1:]...)
+	s.cmd = exec.Command(binary, args...)
+	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = dir, environ, &s.stdout, &s.stderr
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = s.cmd.Wait()
+		close(s.done)
+	}()
+	greeting := regexp.MustCompile(`functions and API  (\S+)\n  metrics, health    (\S+)/metrics(?s:.*)/system/functions\n\n`)
+	for end := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+		if m := greeting.FindStringSubmatch(s.stdout.String()); m != nil {
+			s.url, s.aside = m[1], m[2]
+			return s, nil
+		}
+		select {
+		case <-s.done:
+			return nil, fmt.Errorf("hearth ended: %s\n%s", s.cmd.ProcessState, s.stderr.String())
+		default:
+		}
+		if time.Now().After(end) {
+			s.kill()
+			return nil, fmt.Errorf("hearth does not answer after %s:\n%s", patience, s.stderr.String())
+		}
+	}
+}
+
+// stop sends SIGTERM and gives an error unless the process ends with status 0.
+func (s *instance) stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-s.done:
+	case <-time.After(patience):
+		s.kill()
+		return fmt.Errorf("hearth does not end %s after SIGTERM:\n%s", patience, s.stderr.String())
+	}
+	if !s.cmd.ProcessState.Success() {
+		return fmt.Errorf("hearth ended with %s:\n%s", s.cmd.ProcessState, s.stderr.String())
+	}
+	return nil
+}
+
+// kill ends the process as a power cut would.
+func (s *instance) kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.done
+}
+
+// password reads what the server made.
+func (s *instance) password() string {
+	text, _ := os.ReadFile(filepath.Join(s.data, "credentials", passwordFile))
+	return string(text)
+}
+
+type scriptServer struct{ *instance }
+
+// setupScript gives a script a home of its own and an end to its server.
+func setupScript(env *testscript.Env) error {
+	home := filepath.Join(env.WorkDir, "home")
+	env.Setenv("HOME", home)
+	env.Setenv("XDG_STATE_HOME", filepath.Join(home, "state"))
+	env.Values["server"] = &scriptServer{}
+	env.Defer(func() {
+		if s := env.Values["server"].(*scriptServer); s.instance != nil {
+			s.kill()
+		}
+	})
+	return os.MkdirAll(home, 0o700)
+}
+
+// scriptCommands are what scripts can do besides running hearth.
+func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"server":     scriptStart,
+		"stop":       scriptStop,
+		"kill9":      scriptKill,
+		"http":       scriptHTTP,
+		"log":        scriptLog,
+		"eventually": scriptEventually,
+	}
+}
+
+// scriptStart: server [args] starts hearth and sets OPENFAAS_URL, METRICS,
+// PASSWORD and DATA.
+func scriptStart(ts *testscript.TestScript, neg bool, args []string) {
+	holder := ts.Value("server").(*scriptServer)
+	if holder.instance != nil {
+		ts.Fatalf("a server is running")
+	}
+	binary, err := exec.LookPath("hearth")
+	ts.Check(err)
+	environ := append(os.Environ(), "HOME="+ts.Getenv("HOME"), "XDG_STATE_HOME="+ts.Getenv("XDG_STATE_HOME"))
+	s, err := startServer(binary, ts.MkAbs("."), environ, args...)
+	if neg {
+		if err == nil {
+			s.kill()
+			ts.Fatalf("the server started")
+		}
+		return
+	}
+	ts.Check(err)
+	holder.instance = s
+	ts.Setenv("OPENFAAS_URL", s.url)
+	ts.Setenv("METRICS", s.aside)
+	ts.Setenv("DATA", s.data)
+	ts.Setenv("PASSWORD", s.password())
+}
+
+func scriptStop(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(takeServer(ts).stop())
+}
+
+func scriptKill(ts *testscript.TestScript, neg bool, args []string) { takeServer(ts).kill() }
+
+func takeServer(ts *testscript.TestScript) *instance {
+	holder := ts.Value("server").(*scriptServer)
+	s := holder.instance
+	if s == nil {
+		ts.Fatalf("no server is running")
+	}
+	holder.instance = nil
+	return s
+}
+
+// scriptLog: log PATTERN waits until what the server printed matches.
+func scriptLog(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value("server").(*scriptServer)
+	pattern := regexp.MustCompile(args[0])
+	text := func() string { return s.stdout.String() + s.stderr.String() }
+	if neg {
+		if pattern.MatchString(text()) {
+			ts.Fatalf("%s is in:\n%s", args[0], text())
+		}
+		return
+	}
+	for end := time.Now().Add(patience); !pattern.MatchString(text()); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("%s is not in:\n%s", args[0], text())
+		}
+	}
+}
+
+// scriptHTTP: http [-u USER:PASSWORD] [-H NAME:VALUE] STATUS METHOD URL [BODY | @FILE]
+// prints the body of the answer to stdout, so that stdout and cmp work on it.
+func scriptHTTP(ts *testscript.TestScript, neg bool, args []string) {
+	header, user := http.Header{}, ""
+	for len(args) > 1 && strings.HasPrefix(args[0], "-") {
+		if args[0] == "-u" {
+			user = args[1]
+		} else {
+			name, value, _ := strings.Cut(args[1], ":")
+			header.Add(name, value)
+		}
+		args = args[2:]
+	}
+	var body io.Reader = http.NoBody
+	if len(args) > 3 {
+		text := args[3]
+		if path, ok := strings.CutPrefix(text, "@"); ok {
+			text = ts.ReadFile(path)
+		}
+		body = strings.NewReader(text)
+	}
+	req, err := http.NewRequest(args[1], args[2], body)
+	ts.Check(err)
+	req.Header = header
+	if name, password, ok := strings.Cut(user, ":"); ok {
+		req.SetBasicAuth(name, password)
+	}
+	resp, err := (&http.Client{Timeout: patience}).Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	_, err = ts.Stdout().Write(text)
+	ts.Check(err)
+	if got := fmt.Sprint(resp.StatusCode); got != args[0] {
+		ts.Fatalf("%s %s: status %s, want %s: %s", args[1], args[2], got, args[0], text)
+	}
+}
+
+// scriptEventually: eventually PATTERN COMMAND... runs a command until its
+// output matches.
+func scriptEventually(ts *testscript.TestScript, neg bool, args []string) {
+	pattern := regexp.MustCompile(args[0])
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		out := ts.ReadFile("stdout")
+		if err == nil && pattern.MatchString(out) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s is not in the output of %v: %v\n%s%s", args[0], args[1:], err, out, ts.ReadFile("stderr"))
+		}
+	}
+}
+
+// testServer is a server for a Go test.
+func testServer(t *testing.T, args ...string) *instance {
+	t.Helper()
+	binary, err := exec.LookPath("hearth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	s, err := startServer(binary, dir, append(os.Environ(), "HOME="+dir), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.kill)
+	return s
+}
