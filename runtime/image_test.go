@@ -110,8 +110,8 @@ func (g *imageRig) restore(in *instance) {
 	}
 }
 
-// call returns the only result of an exported function, 0 without one.
-func call(in *instance, name string, params ...uint64) (uint64, error) {
+// callGuest returns the only result of an exported function, 0 without one.
+func callGuest(in *instance, name string, params ...uint64) (uint64, error) {
 	res, err := in.mod.ExportedFunction(name).Call(context.Background(), params...)
 	if len(res) == 0 {
 		return 0, err
@@ -121,7 +121,7 @@ func call(in *instance, name string, params ...uint64) (uint64, error) {
 
 func mustCall(tb testing.TB, in *instance, name string, params ...uint64) uint64 {
 	tb.Helper()
-	res, err := call(in, name, params...)
+	res, err := callGuest(in, name, params...)
 	if err != nil {
 		tb.Fatalf("%s: %v", name, err)
 	}
@@ -157,11 +157,11 @@ func TestEveryKindOfStateIsRestored(t *testing.T) {
 				}
 				g.restore(in)
 				checkSegments(t, g, in)
-				if _, err := call(in, "trap"); err == nil {
+				if _, err := callGuest(in, "trap"); err == nil {
 					t.Fatal("the trap did not happen")
 				}
 				if round%50 == 0 {
-					if _, err := call(in, "overflow"); err == nil {
+					if _, err := callGuest(in, "overflow"); err == nil {
 						t.Fatal("the stack did not overflow")
 					}
 				}
@@ -175,7 +175,7 @@ func checkSegments(t *testing.T, g *imageRig, in *instance) {
 	t.Helper()
 	for _, s := range []struct{ drop, use string }{{"drop", "init"}, {"elem_drop", "table_init"}} {
 		mustCall(t, in, s.drop)
-		if _, err := call(in, s.use); err == nil {
+		if _, err := callGuest(in, s.use); err == nil {
 			t.Fatalf("%s worked after %s", s.use, s.drop)
 		}
 		g.restore(in)
@@ -206,7 +206,7 @@ func TestAnImageCarriesChangedStateToNewInstances(t *testing.T) {
 					if got := mustCall(t, in, "referenced"); got != 3 {
 						t.Fatalf("the global refers to function %d, want 3", got)
 					}
-					if _, err := call(in, "init"); err == nil {
+					if _, err := callGuest(in, "init"); err == nil {
 						t.Fatal("a segment dropped before the capture is back")
 					}
 					mustCall(t, in, "mutate")
