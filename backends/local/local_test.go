@@ -8,8 +8,26 @@ import (
 	"testing"
 
 	"hearth/backends"
+	"hearth/backends/backendtest"
 	"hearth/backends/local"
 )
+
+func TestLocalIsABackend(t *testing.T) {
+	dirs := map[backends.Backend]string{}
+	backendtest.Run(t, func(t *testing.T) backends.Backend {
+		dir := t.TempDir()
+		l := openLocal(t, dir)
+		dirs[l] = dir
+		return l
+	}, backendtest.Options{
+		Reopen: func(t *testing.T, b backends.Backend) backends.Backend {
+			if err := b.(*local.Local).Close(); err != nil {
+				t.Fatal(err)
+			}
+			return openLocal(t, dirs[b])
+		},
+	})
+}
 
 func openLocal(t *testing.T, dir string) *local.Local {
 	t.Helper()
