@@ -191,9 +191,13 @@ func TestFollowGivesEveryLineInOrderAcrossRotation(t *testing.T) {
 			n++
 		}
 	}()
-	for i := 2; i < lines; i++ {
+	if n := <-seen; n != 1 {
+		t.Fatalf("the tail is line %d", n)
+	}
+	for i, more := 2, true; i < lines; i++ {
 		l.write("i", fmt.Appendf(nil, "line %d", i))
-		for i%ahead == 0 && <-seen != i { // let the follower wait now and then
+		for n := 0; i%ahead == 0 && n != i && more; { // let the follower wait now and then
+			n, more = <-seen
 		}
 	}
 	for n := range seen {

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	logFiles    = 3         // of one function, the one being written included
-	logSuffix   = ".log"    // of files named by a number that grows
+	logFiles    = 3           // of one function, the one being written included
+	logSuffix   = ".log"      // of files named by a number that grows
 	logIdle     = time.Minute // without a line closes the file
-	logKeepPart = 0.9       // of the total is left after making room
+	logKeepPart = 0.9         // of the total is left after making room
 )
 
 // logStore keeps what functions write, one directory of numbered files per
