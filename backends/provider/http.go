@@ -16,13 +16,15 @@ import (
 )
 
 const (
-	requestTimeout = 60 * time.Second
-	maxAnswer      = 64 << 20 // bytes of one answer that are read
-	maxSentence    = 1 << 10  // bytes of an error's text that are shown
+	requestTimeout = 60 * time.Second // of all but a stream of logs
+	maxAnswer      = 64 << 20         // bytes of one answer that are read
+	maxSentence    = 1 << 10          // bytes of an error's text that are shown
 )
 
 // get asks for a JSON value.
 func (p *Provider) get(ctx context.Context, path string, query url.Values, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	resp, err := p.do(ctx, http.MethodGet, path, query, nil)
 	if err != nil {
 		return err
@@ -36,6 +38,8 @@ func (p *Provider) get(ctx context.Context, path string, query url.Values, into 
 
 // send sends a JSON value and expects nothing but success.
 func (p *Provider) send(ctx context.Context, method, path string, query url.Values, body any) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	text, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", method, path, err)

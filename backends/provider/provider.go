@@ -10,6 +10,7 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -42,26 +43,44 @@ var _ backends.Backend = (*Provider)(nil)
 
 const defaultPoll = 3 * time.Second
 
-// New makes a Provider and asks it for its name; ErrUnavailable if it does not
-// answer is left to the first use, so that a gateway starts before its provider.
+// New makes a Provider and asks it for its name. One that does not answer yet
+// is no error, so that a gateway starts before its provider; ErrInvalid if the
+// URL cannot be one.
 func New(ctx context.Context, cfg Config) (*Provider, error) {
 	if cfg.URL == nil || (cfg.URL.Scheme != "http" && cfg.URL.Scheme != "https") || cfg.URL.Host == "" {
 		return nil, &backends.FieldError{Field: "provider URL", Value: fmt.Sprint(cfg.URL), Allowed: "http:// or https:// and a host"}
 	}
 	if cfg.Client == nil {
-		cfg.Client = &http.Client{Timeout: requestTimeout}
+		cfg.Client = &http.Client{}
 	}
 	if cfg.Poll <= 0 {
 		cfg.Poll = defaultPoll
 	}
 	p := &Provider{cfg: cfg, info: backends.Info{Name: "hearth-provider", Orchestration: "provider"}, watches: map[*watch]struct{}{}}
-	var theirs backends.ProviderInfo
-	if err := p.get(ctx, "/system/info", nil, &theirs); err != nil {
+	if info, err := p.theirInfo(ctx); err != nil {
 		cfg.Logger.Warn("the provider does not answer yet", "url", cfg.URL.Redacted(), "error", err)
-	} else if theirs.Provider != "" {
-		p.info = backends.Info{Name: theirs.Provider, Orchestration: theirs.Orchestration}
+	} else if info.Name != "" {
+		p.info = info
 	}
 	return p, nil
+}
+
+// theirInfo asks for the provider's name. A provider answers with its own
+// info, a gateway with one around its provider's.
+func (p *Provider) theirInfo(ctx context.Context) (backends.Info, error) {
+	var text json.RawMessage
+	if err := p.get(ctx, "/system/info", nil, &text); err != nil {
+		return backends.Info{}, err
+	}
+	var outer backends.GatewayInfo
+	if json.Unmarshal(text, &outer) == nil && outer.Provider.Provider != "" {
+		return backends.Info{Name: outer.Provider.Provider, Orchestration: outer.Provider.Orchestration}, nil
+	}
+	var own backends.ProviderInfo
+	if err := json.Unmarshal(text, &own); err != nil {
+		return backends.Info{}, backends.Errorf(backends.ErrUnavailable, "the provider's info is not what it should be: %v", err)
+	}
+	return backends.Info{Name: own.Provider, Orchestration: own.Orchestration}, nil
 }
 
 // Info names the provider as it named itself.
