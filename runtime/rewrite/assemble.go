@@ -1,40 +1,70 @@
 package rewrite
 
-// module puts the changed sections together, in the order the format demands.
-func (w *rewriter) module(code []byte, words string) []byte {
+// sectionOrder is the order of the sections in a module.
+var sectionOrder = [...]byte{secType, secImport, secFunction, secTable, secMemory, secGlobal, secExport, secStart,
+	secElement, secDataCount, secCode, secData}
+
+// assemble builds a module from the content that section returns for each section; nil leaves it out. old is the
+// content in m, empty when there is none. The mark section gets the given words.
+func (w *rewriter) assemble(words string, section func(id byte, old span) []byte) []byte {
 	m := w.m
-	bodies := make(map[byte]span, len(m.sections))
+	var contents [secTag + 1]span
 	for _, s := range m.sections {
-		if s.id != secCustom {
-			bodies[s.id] = s.body
-		}
+		contents[s.id] = s.body
 	}
-	out := make([]byte, 0, len(m.wasm)+len(code)-bodies[secCode].len()+4096)
+	out := make([]byte, 0, len(m.wasm)+len(m.wasm)/8+4096)
 	out = append(out, m.wasm[:8]...)
-	for _, id := range []byte{secType, secImport, secFunction, secTable, secMemory, secGlobal, secExport, secStart,
-		secElement, secDataCount, secCode, secData} {
-		old, exists := bodies[id]
-		switch more := w.additionsTo(id); {
-		case id == secCode:
-			if len(m.bodies)+w.bodies.count > 0 {
-				out = appendSection(out, id, code)
-			}
-		case more.count > 0:
-			out = appendSection(out, id, w.extended(old, more))
-		case exists:
-			out = appendSection(out, id, w.relinked(old))
+	for _, id := range sectionOrder {
+		if content := section(id, contents[id]); content != nil {
+			out = appendSection(out, id, content)
 		}
 	}
 	out = appendSection(out, secCustom, append(appendName(nil, markSection), words...))
 	return w.appendCustoms(out)
 }
 
+// section is the content of a section with what Rewrite adds.
+func (w *rewriter) section(id byte, old span) []byte {
+	switch id {
+	case secCode:
+		return w.code
+	case secImport:
+		return w.importSection(old)
+	case secMemory:
+		if w.memory != nil {
+			return appendVector(nil, 1, w.memory)
+		}
+	}
+	if more := w.additionsTo(id); more.count > 0 {
+		return w.extended(old, more)
+	}
+	if old.len() == 0 {
+		return nil
+	}
+	return w.relinked(old)
+}
+
+// importSection keeps all imports but that of a memory: the module gets one of its own.
+func (w *rewriter) importSection(old span) []byte {
+	var items []byte
+	for i := range w.m.imports {
+		if im := &w.m.imports[i]; im.Kind == KindMemory {
+			w.memory = w.m.wasm[im.desc+1 : im.whole.end]
+		} else {
+			items = append(items, w.m.wasm[im.whole.start:im.whole.end]...)
+		}
+	}
+	count := len(w.m.imports) + w.imports.count
+	if w.memory != nil {
+		count--
+	}
+	return appendVector(nil, count, append(items, w.imports.items...))
+}
+
 func (w *rewriter) additionsTo(id byte) additions {
 	switch id {
 	case secType:
 		return w.types
-	case secImport:
-		return w.imports
 	case secFunction:
 		return w.funcs
 	case secGlobal:

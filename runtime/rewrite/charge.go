@@ -30,9 +30,12 @@ type emitter struct {
 	constant                      int64  // the value the previous instruction pushed if it was an i32.const, else -1
 }
 
-// code returns the content of the new code section.
-func (w *rewriter) code() []byte {
+// meter returns the content of the new code section.
+func (w *rewriter) meter() []byte {
 	m := w.m
+	if len(m.bodies)+w.bodies.count == 0 {
+		return nil
+	}
 	size := 0
 	for i := range m.bodies {
 		size += m.bodies[i].len()

@@ -18,6 +18,7 @@ type Facts struct {
 	MemoryMax        uint32 // pages, 65536 when the module sets no maximum
 	Tables           int
 	MutableGlobals   []uint32 // indexes of defined mutable globals, imported ones counted
+	MutableRefs      bool     // one of them holds references
 	ImportedMutables bool     // imports a mutable global
 	DataSegments     int
 
@@ -36,6 +37,13 @@ type Facts struct {
 // TablesChange tells whether code can change a table after instantiation.
 func (f *Facts) TablesChange() bool {
 	return f.TableSet || f.TableGrow || f.TableFill || f.TableCopy || f.TableInit
+}
+
+// PlainState tells whether memory and mutable globals are all that can differ between two instances of the module. A
+// dropped segment matters only to code that copies from segments.
+func (f *Facts) PlainState() bool {
+	return !f.TablesChange() && !(f.DataDrop && f.MemoryInit) && !(f.ElemDrop && f.TableInit) &&
+		!f.MutableRefs && !f.ImportedMutables
 }
 
 // Imported tells whether the module imports the function name from module.
@@ -108,6 +116,7 @@ func (m *Module) Facts() Facts {
 			f.ImportedMutables = true
 		default:
 			f.MutableGlobals = append(f.MutableGlobals, uint32(i))
+			f.MutableRefs = f.MutableRefs || g.typ == FuncRef || g.typ == ExternRef
 		}
 	}
 	for i := range m.exports {

@@ -18,7 +18,8 @@ type Options struct {
 // Every loop header and every function that recurses or is long charges the cost of the code that runs before the
 // next such point. Functions that recurse charge the native stack they take, and give it back. The bulk instructions
 // memory.fill, copy and init and table.fill, copy and init become calls of added functions that do the same in pieces
-// of 64 KiB; table.grow fails beyond Limits.TableSize elements. Nothing else a program can see changes.
+// of 64 KiB; table.grow fails beyond Limits.TableSize elements. An imported memory becomes one of the module's own:
+// nobody provides another. Nothing else a program can see changes.
 //
 // Imports of functions are appended to the module's, so the indexes of all other functions move up; the added global,
 // types and functions come last. The "name" and "producers" sections are kept, other custom sections are dropped:
@@ -45,8 +46,8 @@ func Rewrite(m *Module, o Options) ([]byte, error) {
 	if o.State {
 		w.exportState()
 	}
-	code := w.code()
-	return w.module(code, words), nil
+	w.code = w.meter()
+	return w.assemble(words, w.section), nil
 }
 
 // untouched refuses modules that carry or claim what this package adds.
@@ -96,7 +97,8 @@ type rewriter struct {
 
 	typeIndex map[string]uint32 // by signature key
 	bulk      map[bulkKey]uint32
-	out       []byte
+	code      []byte // the new code section
+	memory    []byte // the type of the memory that was an import
 }
 
 func newRewriter(m *Module) *rewriter {

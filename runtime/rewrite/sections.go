@@ -18,6 +18,9 @@ type Import struct {
 	Index        uint32   // in its kind's index space
 	Type         FuncType // of a function
 	Mutable      bool     // of a global
+
+	whole span // all of the import
+	desc  int  // offset of what it is
 }
 
 // Export is one export of the module. Name aliases the binary.
@@ -71,6 +74,7 @@ func (m *Module) importSection(r *reader) {
 	n := r.count("imports", 4, m.limits.Imports)
 	m.imports = make([]Import, 0, n)
 	for range n {
+		start := r.pos
 		i := Import{Module: r.name("import module"), Name: r.name("import name")}
 		at := r.pos
 		kind := r.byte()
@@ -101,6 +105,7 @@ func (m *Module) importSection(r *reader) {
 		default:
 			r.stop(malformed(at, "import of unknown kind %d", kind))
 		}
+		i.whole, i.desc = span{start, r.pos}, at
 		m.imports = append(m.imports, i)
 		m.marks.imported(&i)
 	}
