@@ -1,10 +1,11 @@
 package gateway
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 
@@ -12,15 +13,18 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/backends"
+	"hearth/gateway/http1"
 )
 
 // Gateway serves the API and the functions. Make one with New.
 type Gateway struct {
-	cfg     Config
-	table   *table
-	system  *system
-	server  *fasthttp.Server
-	metrics *http.Server
+	cfg      Config
+	table    *table
+	system   *system
+	server   *fasthttp.Server
+	metrics  *http.Server
+	calls    http1.Options
+	servedBy []byte // X-Served-By
 }
 
 // New makes a gateway; it listens to nothing before Serve. ErrInvalid if cfg
@@ -29,9 +33,13 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Backend == nil || cfg.Logger == nil || cfg.Registry == nil {
 		return nil, backends.Errorf(backends.ErrInvalid, "gateway: Backend, Logger and Registry must be given")
 	}
-	g := &Gateway{cfg: cfg, table: newTable()}
-	g.system = newSystem(cfg, func(backends.Key) float64 { return 0 })
-	g.server = &fasthttp.Server{Handler: g.Handler()}
+	g := &Gateway{cfg: cfg, table: newTable(cfg.Call), servedBy: []byte("hearth/" + cmp.Or(cfg.Version.Release, "dev"))}
+	g.calls.Answer = cfg.MaxAnswer
+	if len(cfg.TrustedProxies) > 0 {
+		g.calls.Trusted = g.trusts
+	}
+	g.system = newSystem(cfg, g.table.invocations)
+	g.server = newServer(cfg, g)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{}))
 	g.metrics = &http.Server{Handler: mux, ReadHeaderTimeout: cfg.HeaderTimeout}
@@ -42,14 +50,34 @@ func New(cfg Config) (*Gateway, error) {
 func (g *Gateway) Table() backends.Table { return g.table }
 
 // Handler answers every request of the main listener.
-func (g *Gateway) Handler() fasthttp.RequestHandler {
-	return func(ctx *fasthttp.RequestCtx) {
-		if bytes.HasPrefix(ctx.Path(), []byte("/function/")) {
-			ctx.Error("404 page not found\n", fasthttp.StatusNotFound)
-			return
-		}
-		g.system.serve(ctx)
+func (g *Gateway) Handler() fasthttp.RequestHandler { return g.handle }
+
+// Limits of the HTTP server that nobody has needed to change.
+const (
+	maxHeader      = 16 << 10 // bytes of a request's line and header block
+	maxConnections = 64 << 10
+	streamFrom     = 16 << 10 // bytes of a body that are read before the handler runs
+)
+
+// newServer sets the server up. fasthttp has no timeouts, logs headers and
+// names itself unless told otherwise.
+func newServer(cfg Config, g *Gateway) *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler: g.handle, HeaderReceived: g.headerReceived,
+		Logger: serverLog{cfg.Logger}, SecureErrorLogMessage: true,
+		ReadTimeout: cfg.HeaderTimeout, IdleTimeout: cfg.IdleTimeout, WriteTimeout: cfg.WriteTimeout,
+		ReadBufferSize: maxHeader, Concurrency: maxConnections,
+		StreamRequestBody: true, MaxRequestBodySize: streamFrom, DisablePreParseMultipartForm: true,
+		NoDefaultServerHeader: true, NoDefaultContentType: true, CloseOnShutdown: true,
 	}
+}
+
+// serverLog takes what fasthttp has to say, which is about single connections.
+type serverLog struct{ log *slog.Logger }
+
+// Printf implements fasthttp.Logger.
+func (l serverLog) Printf(format string, args ...any) {
+	l.log.Debug("http server", "message", fmt.Sprintf(format, args...))
 }
 
 // Serve serves the API and the functions until Shutdown, then returns nil.

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"hearth/backends"
 )
@@ -11,18 +12,29 @@ import (
 // table is the gateway's routing table: copy-on-write, one writer at a time,
 // read with one atomic load and one map look-up. It is a backends.Table.
 type table struct {
-	mu     sync.Mutex // of writers
+	call   backends.CallPolicy // of functions that say nothing
+	mu     sync.Mutex          // of writers
 	routes atomic.Pointer[map[string]*route]
 }
 
-// route is one function as calls see it.
+// route is one function as calls see it. It outlives changes of its entry.
 type route struct {
-	key   backends.Key
-	entry atomic.Pointer[backends.Entry]
+	key     backends.Key
+	target  atomic.Pointer[target]
+	started atomic.Uint64 // calls since the process began
 }
 
-func newTable() *table {
-	t := &table{}
+// target is an entry with everything that a call would else work out.
+type target struct {
+	backends.Entry
+	policy backends.CallPolicy
+}
+
+func newTable(call backends.CallPolicy) *table {
+	if call.Timeout <= 0 {
+		call.Timeout = backends.DefaultCall.Timeout
+	}
+	t := &table{call: call}
 	t.routes.Store(&map[string]*route{})
 	return t
 }
@@ -33,13 +45,21 @@ func (t *table) lookup(name []byte) *route {
 	return (*t.routes.Load())[string(name)]
 }
 
+// invocations gives how often a function was called, 0 for one that is not.
+func (t *table) invocations(key backends.Key) float64 {
+	if r := (*t.routes.Load())[key.String()]; r != nil {
+		return float64(r.started.Load())
+	}
+	return 0
+}
+
 // Replace makes the table hold these entries and no others.
 func (t *table) Replace(entries []backends.Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old, next := *t.routes.Load(), make(map[string]*route, 2*len(entries))
 	for i := range entries {
-		put(old, next, entries[i])
+		t.put(old, next, entries[i])
 	}
 	t.routes.Store(&next)
 }
@@ -50,7 +70,7 @@ func (t *table) Set(e backends.Entry) {
 	defer t.mu.Unlock()
 	old := *t.routes.Load()
 	next := maps.Clone(old)
-	put(old, next, e)
+	t.put(old, next, e)
 	t.routes.Store(&next)
 }
 
@@ -68,13 +88,18 @@ func (t *table) Delete(key backends.Key) {
 
 // put stores e in next under every name a path may give it, keeping the route
 // that old has.
-func put(old, next map[string]*route, e backends.Entry) {
+func (t *table) put(old, next map[string]*route, e backends.Entry) {
 	key := e.Status.Key
 	r := old[key.String()]
 	if r == nil {
 		r = &route{key: key}
 	}
-	r.entry.Store(&e)
+	policy, err := backends.CallPolicyOf(e.Status.Function, t.call)
+	if err != nil { // of a function that was not deployed through our checks
+		policy = t.call
+	}
+	policy.Timeout = max(policy.Timeout, time.Millisecond)
+	r.target.Store(&target{Entry: e, policy: policy})
 	next[key.String()] = r
 	if key.Namespace == backends.DefaultNamespace {
 		next[key.Name] = r

@@ -1,0 +1,177 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/backends"
+	"hearth/gateway/http1"
+)
+
+// headerInternal marks answers that are the platform's and not a function's;
+// clients and queues read it to know that nothing ran to its end.
+const headerInternal = "X-Openfaas-Internal"
+
+// serveCall answers a call of a function.
+func (g *Gateway) serveCall(ctx *fasthttp.RequestCtx, name, path, query []byte) {
+	r := g.table.lookup(name)
+	if r == nil {
+		g.unknown(ctx, name)
+		return
+	}
+	call := http1.Acquire(ctx, g.calls)
+	call.Request.Path, call.Request.Query = path, query
+	r.started.Add(1)
+	err := g.answer(call, r)
+	if err != nil {
+		closing := ctx.Response.ConnectionClose()
+		call.Discard()
+		g.refuse(ctx, r, err)
+		if closing {
+			ctx.SetConnectionClose()
+		}
+	}
+	call.Stamp(0, g.servedBy)
+	call.Release()
+}
+
+// answer lets the function answer the call.
+func (g *Gateway) answer(call *http1.Call, r *route) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.cfg.Logger.Error("panic in a call", "function", r.key.String(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
+	if call.Request.Body, err = call.ReadBody(g.cfg.MaxBody); err != nil {
+		call.HTTP.SetConnectionClose()
+		return &bodyError{err}
+	}
+	for range maxReplaced {
+		t := r.target.Load()
+		call.SetDeadline(call.Request.Start.Add(t.policy.Timeout))
+		if t.Handler == nil {
+			return backends.Errorf(backends.ErrUnavailable, "function %s has no replica that can answer", r.key)
+		}
+		err = t.Handler.Invoke(call, &call.Request, call)
+		if !errors.Is(err, backends.ErrGone) {
+			break
+		}
+		call.Discard()
+	}
+	if code, invalid := call.InvalidStatus(); err == nil && invalid {
+		return backends.Errorf(errAnswer, "function %s answered with status %d, which is none", r.key, code)
+	}
+	return err
+}
+
+// bodyError is what kept the body of a request from being read.
+type bodyError struct{ error }
+
+func (e *bodyError) Unwrap() error { return e.error }
+
+func (e *bodyError) status() int {
+	switch {
+	case errors.Is(e, backends.ErrTooLarge):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(e, http1.ErrBodySlow):
+		return http.StatusRequestTimeout
+	}
+	return http.StatusBadRequest
+}
+
+// maxReplaced is how often one call may find its function replaced under it.
+const maxReplaced = 8
+
+var (
+	errPanic  = errors.New("internal error: the log of the gateway says more")
+	errAnswer = errors.New("answer that cannot be sent")
+)
+
+// unknown answers a call of a function that does not exist.
+func (g *Gateway) unknown(ctx *fasthttp.RequestCtx, name []byte) {
+	const most = 128 // more than any name that may exist
+	text := fmt.Sprintf("function %q not found: GET /system/functions lists what is deployed\n", name[:min(len(name), most)])
+	if len(name) == 0 {
+		text = "the path names no function: it is /function/NAME or /function/NAME.NAMESPACE\n"
+	}
+	answerText(ctx, http.StatusNotFound, text)
+}
+
+// refuse answers with an error of the platform: the status says whose fault it
+// is, the text which limit was met and how to raise it.
+func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, r *route, err error) {
+	status, text := g.explain(r, err)
+	answerText(ctx, status, text+"\n")
+	if status >= 500 || status == http.StatusTooManyRequests {
+		ctx.Response.Header.Set(headerInternal, "gateway")
+	}
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
+	}
+}
+
+// explain gives the status and the sentence of an error of a call.
+func (g *Gateway) explain(r *route, err error) (int, string) {
+	limit := r.target.Load().policy.Timeout
+	var body *bodyError
+	switch {
+	case errors.As(err, &body):
+		return body.status(), body.Error()
+	case errors.Is(err, errPanic):
+		return http.StatusInternalServerError, err.Error()
+	case isKind(err, backends.ErrDeadline, context.DeadlineExceeded):
+		return http.StatusGatewayTimeout, fmt.Sprintf("function %s did not answer within its limit of %s: raise %s of the function, or --timeout of the gateway", r.key, limit, backends.KeyTimeout)
+	case isKind(err, backends.ErrCanceled, context.Canceled):
+		return statusClientGone, "the client went away"
+	case isKind(err, errAnswer, backends.ErrTooLarge):
+		return http.StatusBadGateway, err.Error()
+	}
+	return backends.HTTPStatus(err), err.Error()
+}
+
+// statusClientGone is nginx's code for a client that did not wait: nobody
+// reads it but the metrics.
+const statusClientGone = 499
+
+// trusts tells whether a peer may say for whom it speaks.
+func (g *Gateway) trusts(peer net.Addr) bool { return within(addrOf(peer), g.cfg.TrustedProxies) }
+
+// handle answers every request of the main listener. A panic ends the request
+// and not the process.
+func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.cfg.Logger.Error("panic in a request", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			ctx.Response.Reset()
+			answerText(ctx, http.StatusInternalServerError, errPanic.Error()+"\n")
+			ctx.SetConnectionClose()
+		}
+	}()
+	if name, path, query, ok := cutCall(ctx.Request.Header.RequestURI()); ok {
+		g.serveCall(ctx, name, path, query)
+		return
+	}
+	if bytes.HasPrefix(ctx.Path(), functionPrefix) {
+		// Another spelling of a call's path: two readers would differ about it.
+		answerText(ctx, http.StatusBadRequest, "the path of a call is /function/NAME as it is, without % codes and dots before the name\n")
+		return
+	}
+	g.system.serve(ctx)
+}
+
+// headerReceived gives a request with a body the time of a call to send it.
+func (g *Gateway) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if n := h.ContentLength(); n == 0 || n < -1 {
+		return fasthttp.RequestConfig{}
+	}
+	return fasthttp.RequestConfig{ReadTimeout: max(g.table.call.Timeout, time.Second)}
+}
