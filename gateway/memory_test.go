@@ -22,6 +22,7 @@ type memoryBackend struct {
 	namespaces map[string]backends.Namespace
 	lines      []backends.LogLine
 	more       chan backends.LogLine // what a follower gets; nil: it waits for ctx
+	logError   error                 // instead of the first line
 	modules    map[string][]byte
 	store      []backends.StoreFunction
 	bare       bool  // without any power
@@ -170,6 +171,10 @@ func (m *memoryBackend) Usage(_ context.Context, key backends.Key) (backends.Usa
 
 func (m *memoryBackend) Logs(ctx context.Context, q backends.LogQuery) iter.Seq2[backends.LogLine, error] {
 	return func(yield func(backends.LogLine, error) bool) {
+		if m.logError != nil {
+			yield(backends.LogLine{}, m.logError)
+			return
+		}
 		var lines []backends.LogLine
 		for _, l := range m.lines {
 			if l.Key == q.Key && (q.Instance == "" || q.Instance == l.Instance) && !l.Time.Before(q.Since) {

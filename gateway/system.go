@@ -109,6 +109,10 @@ func (s *system) table() []resource {
 			{http.MethodGet, s.listSecrets}, {http.MethodPost, s.createSecret},
 			{http.MethodPut, s.updateSecret}, {http.MethodDelete, s.deleteSecret},
 		}},
+		{"/system/logs", unnamed, forUser, get(s.readLogs)},
+		{"/system/modules", unnamed, forUser, []method{{http.MethodPut, s.putModule}}},
+		{"/system/store", unnamed, forReaders, get(s.listStore)},
+		{"/system/alert", unnamed, forUser, []method{{http.MethodPost, s.alert}}},
 	}
 }
 
@@ -217,13 +221,17 @@ func (r *resource) allow() string {
 // and answered without its text, which may hold what is nobody's business.
 func (s *system) fail(ctx *fasthttp.RequestCtx, err error) {
 	status := backends.HTTPStatus(err)
+	var own *statusError
+	if errors.As(err, &own) {
+		status = own.status
+	}
 	text := err.Error()
 	if status >= 500 && status != http.StatusNotImplemented {
 		const most = 256 // bytes of a path in a log line
 		path := ctx.URI().PathOriginal()
 		s.log.Error("request failed", "method", string(ctx.Method()), "path", string(path[:min(len(path), most)]), "status", status, "error", err)
 	}
-	if status == http.StatusInternalServerError {
+	if status == http.StatusInternalServerError && own == nil {
 		text = "internal error: the log of the gateway says more"
 	}
 	answerText(ctx, status, text+"\n")
@@ -285,6 +293,16 @@ func (c *call) key(namespaceOfBody string) (backends.Key, error) {
 	key.Namespace, err = c.namespace(ofPath, namespaceOfBody)
 	return key, err
 }
+
+// statusError is answered with a status of its own rather than its kind's, and
+// with its text.
+type statusError struct {
+	status int
+	err    error
+}
+
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }
 
 // isKind tells whether err is of one of these kinds.
 func isKind(err error, kinds ...error) bool {

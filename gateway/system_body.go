@@ -205,7 +205,10 @@ func allowedType(t reflect.Type) string {
 		if t.Elem().Kind() == reflect.Uint8 {
 			return "base64 text"
 		}
-		return "a list of texts"
+		if t.Elem().Kind() == reflect.String {
+			return "a list of texts"
+		}
+		return "a list of objects"
 	default:
 		return "an object"
 	}

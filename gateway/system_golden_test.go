@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,6 +22,9 @@ import (
 
 	"hearth/backends"
 )
+
+// knownKeys grows with every key; the record does not repeat the list.
+var knownKeys = regexp.MustCompile(`known keys are [-a-z0-9., ]*`)
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
@@ -182,6 +186,7 @@ func exchange(t *testing.T, addr string, head []string, body string) string {
 		}
 	}
 	answer = bytes.ReplaceAll(answer, []byte(`"arch":"`+arch(runtime.GOARCH)+`"`), []byte(`"arch":"ARCH"`))
+	answer = knownKeys.ReplaceAll(answer, []byte("known keys are ..."))
 	if len(answer) > 0 {
 		fmt.Fprintf(&out, "%s\n", strings.TrimSuffix(string(answer), "\n"))
 	}
