@@ -2,8 +2,9 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"time"
+
+	"github.com/tetratelabs/wazero/api"
 
 	"hearth/backends"
 )
@@ -14,6 +15,12 @@ type call struct {
 	ctx    context.Context // the caller's
 	module *Module
 	req    *backends.Request
+
+	deadline time.Time // if timed
+	timed    bool
+	slot     bool      // holds a run slot
+	running  time.Time // since it got the slot
+	counter  api.MutableGlobal
 
 	env    stringList // made when it is asked for
 	fds    []descriptor
@@ -45,6 +52,7 @@ func (c *call) Value(key any) any {
 // begin prepares the state for a request.
 func (c *call) begin(ctx context.Context, m *Module, req *backends.Request, resp backends.Response) {
 	c.ctx, c.module, c.req = ctx, m, req
+	c.deadline, c.timed = ctx.Deadline()
 	c.env.reset()
 	c.fds = m.secrets.open(c.fds)
 	c.answer.begin(resp, m.spec.Answer, m.spec.CGI)
@@ -53,7 +61,7 @@ func (c *call) begin(ctx context.Context, m *Module, req *backends.Request, resp
 
 // end lets go of what belongs to the caller.
 func (c *call) end() {
-	c.ctx, c.req = nil, nil
+	c.ctx, c.req, c.counter = nil, nil, nil
 	c.answer.resp = nil
 	c.log.emit = nil
 }
@@ -64,23 +72,10 @@ type halt struct{ err error }
 func (h *halt) Error() string { return h.err.Error() }
 func (h *halt) Unwrap() error { return h.err }
 
-// check unwinds the guest if its call is over.
-func (c *call) check() {
-	if c.ctx.Err() != nil {
-		panic(c.stopped())
+// leave gives the run slot back.
+func (c *call) leave() {
+	if c.slot {
+		c.slot = false
+		c.module.engine.slots.release()
 	}
-}
-
-// stopped says why the caller's context ended.
-func (c *call) stopped() *halt { return &halt{c.stopReason()} }
-
-func (c *call) stopReason() error {
-	if errors.Is(c.ctx.Err(), context.Canceled) {
-		return backends.Errorf(backends.ErrCanceled, "the caller did not wait for the answer")
-	}
-	after := ""
-	if deadline, ok := c.ctx.Deadline(); ok && !c.req.Start.IsZero() {
-		after = " of " + deadline.Sub(c.req.Start).Round(time.Millisecond).String()
-	}
-	return backends.Errorf(backends.ErrDeadline, "the function did not answer within its time limit%s (%s)", after, backends.KeyTimeout)
 }

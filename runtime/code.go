@@ -8,6 +8,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"hearth/backends"
+	"hearth/runtime/rewrite"
 )
 
 // digest is the SHA-256 of a module's bytes.
@@ -21,6 +22,7 @@ type code struct {
 	ready  chan struct{} // closed when compiled or err is set
 	err    error
 	guest  wazero.CompiledModule
+	facts  rewrite.Facts // of the module as it was given, without its lists
 }
 
 // Compile makes sure that the compiled module is in the cache, so that Load is quick. ErrInvalid when it cannot be compiled. Several
@@ -70,16 +72,31 @@ func (e *Engine) compile(c *code, wasm []byte) {
 	defer e.flights.Done()
 	defer e.release(c)
 	defer close(c.ready)
-	if err := Check(wasm); err != nil {
+	parsed, metered, err := prepare(wasm)
+	if err != nil {
 		c.err = err
 		return
 	}
-	guest, err := e.wasm.CompileModule(context.Background(), wasm)
+	guest, err := e.wasm.CompileModule(context.Background(), metered)
 	if err != nil {
 		c.err = backends.Errorf(backends.ErrInvalid, "the module cannot be compiled: %w", err)
 		return
 	}
-	c.guest = guest
+	c.guest, c.facts = guest, parsed.Facts()
+	c.facts.Imports, c.facts.Exports, c.facts.Producers = nil, nil, nil // they hold on to the module's bytes
+}
+
+// prepare checks a module and rewrites it so that it can be stopped: what is compiled is never what was given.
+func prepare(wasm []byte) (*rewrite.Module, []byte, error) {
+	parsed, err := inspect(wasm)
+	if err != nil {
+		return nil, nil, err
+	}
+	metered, err := rewrite.Rewrite(parsed, rewrite.Options{})
+	if err != nil {
+		return nil, nil, backends.Errorf(backends.ErrInvalid, "%w", err)
+	}
+	return parsed, metered, nil
 }
 
 // release gives a compiled module back.

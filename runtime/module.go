@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/sys"
 
 	"hearth/backends"
+	"hearth/runtime/rewrite"
 )
 
 // Spec is what one function gives its module.
@@ -57,18 +59,14 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 	if spec.Answer <= 0 {
 		spec.Answer = defaultAnswer
 	}
-	parsed, err := inspect(wasm)
-	if err != nil {
-		return nil, err
-	}
-	facts := parsed.Facts()
-	if least := int64(facts.MemoryMin) * pageSize; least > spec.Memory {
-		return nil, &backends.FieldError{Field: "limits.memory", Value: fmt.Sprint(spec.Memory),
-			Allowed: fmt.Sprintf("at least %d bytes, what the module starts with", least)}
-	}
 	c, err := e.acquire(ctx, wasm)
 	if err != nil {
 		return nil, err
+	}
+	if least := int64(c.facts.MemoryMin) * pageSize; least > spec.Memory {
+		e.release(c)
+		return nil, &backends.FieldError{Field: "limits.memory", Value: fmt.Sprint(spec.Memory),
+			Allowed: fmt.Sprintf("at least %d bytes, what the module starts with", least)}
 	}
 	m := &Module{
 		engine: e, spec: spec, code: c, calls: gate{drained: make(chan struct{})},
@@ -121,22 +119,27 @@ func (m *Module) Invoke(ctx context.Context, req *backends.Request, resp backend
 // run enters a fresh instance.
 func (m *Module) run(c *call) error {
 	started := time.Now()
-	if c.ctx.Err() != nil {
+	if c.over() {
 		return c.stopReason()
 	}
+	if c.slot = m.engine.slots.acquire(c); !c.slot {
+		return c.stopReason()
+	}
+	defer c.leave()
+	c.running = time.Now()
 	if m.spec.ClassicLog {
 		m.classicLine(started, "Forking fprocess.")
 	}
-	// The engine watches the context from a goroutine of its own that may outlive the call by a little: it must not see c.
-	ctx := context.WithValue(c.ctx, callKey{}, c)
-	guest, err := m.engine.wasm.InstantiateModule(experimental.WithMemoryAllocator(ctx, m.memory), m.code.guest,
+	guest, err := m.engine.wasm.InstantiateModule(experimental.WithMemoryAllocator(c, m.memory), m.code.guest,
 		wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
 		return m.verdict(c, err)
 	}
 	defer guest.Close(context.Background())
+	c.counter = guest.ExportedGlobal(rewrite.FuelExport).(api.MutableGlobal)
+	c.counter.Set(freshCounter)
 	entered := time.Now()
-	_, err = guest.ExportedFunction("_start").Call(ctx)
+	_, err = guest.ExportedFunction("_start").Call(c)
 	if err = m.verdict(c, err); err == nil {
 		err = c.answer.finish()
 	}
@@ -169,8 +172,6 @@ func (m *Module) verdict(c *call, err error) error {
 		switch code := exit.ExitCode(); {
 		case code == 0:
 			return nil
-		case c.ctx.Err() != nil && (code == sys.ExitCodeDeadlineExceeded || code == sys.ExitCodeContextCanceled):
-			return c.stopReason()
 		default:
 			return backends.Errorf(backends.ErrFunction, "the function ended with exit status %d", code)
 		}

@@ -10,11 +10,13 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"sync"
 	"time"
 
@@ -46,6 +48,7 @@ type Engine struct {
 	wasm    wazero.Runtime
 	started time.Time      // zero of the guests' monotonic clock
 	exited  *sys.ExitError // what proc_exit(0) unwinds with
+	slots   slots
 
 	mu      sync.Mutex
 	closed  bool
@@ -62,6 +65,10 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		exited:  sys.NewExitError(0),
 		code:    map[digest]*code{},
 		modules: map[*Module]struct{}{},
+		slots:   slots{free: cfg.Slots},
+	}
+	if cfg.Slots <= 0 {
+		e.slots.free = goruntime.GOMAXPROCS(0)
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -71,8 +78,8 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.wasm = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().
-		WithCompilationCache(e.cache).WithCoreFeatures(api.CoreFeaturesV2).WithCloseOnContextDone(true).WithDebugInfoEnabled(true))
-	if err := e.provideWASI(ctx); err != nil {
+		WithCompilationCache(e.cache).WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false))
+	if err := errors.Join(e.provideWASI(ctx), e.provideYield(ctx)); err != nil {
 		_ = e.wasm.Close(ctx)
 		_ = e.cache.Close(ctx)
 		return nil, fmt.Errorf("provide the host functions: %w", err)

@@ -238,18 +238,3 @@ func (c *call) until(sub []byte) (time.Duration, errno) {
 	}
 	return time.Duration(timeout), errnoSuccess
 }
-
-// sleep waits for d, or unwinds the guest when the call ends before that.
-func (c *call) sleep(d time.Duration) {
-	c.check()
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-c.ctx.Done():
-		panic(c.stopped())
-	}
-}

@@ -1,0 +1,104 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"hearth/backends"
+	"hearth/runtime/rewrite"
+)
+
+// stackAllowance bounds the native stack that a guest's calls may take, in bytes.
+const stackAllowance = 4 << 20
+
+// freshCounter is what a guest's counter is set to before it is entered.
+const freshCounter = (uint64)((1<<31-stackAllowance)<<32 | (1<<31 - rewrite.Refill))
+
+// provideYield makes known the host function that a metered guest calls when its fuel or its stack is spent. This is the only place
+// where a guest that computes can be stopped: compiled code is never interrupted, not even by the garbage collector.
+func (e *Engine) provideYield(ctx context.Context) error {
+	_, err := e.wasm.NewHostModuleBuilder(rewrite.HostModule).NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(yield), nil, nil).Export(rewrite.YieldImport).Instantiate(ctx)
+	return err
+}
+
+func yield(ctx context.Context, guest api.Module, _ []uint64) {
+	c := callOf(ctx)
+	counter := c.counter
+	if counter == nil { // the module's start function, which runs while the instance is made
+		counter = guest.ExportedGlobal(rewrite.FuelExport).(api.MutableGlobal)
+	}
+	spent := rewrite.Counter(counter.Get())
+	if spent.StackSpent() {
+		panic(&halt{backends.Errorf(backends.ErrFunction, "the function was stopped: its calls are nested too deeply (stack above %d MiB)", stackAllowance>>20)})
+	}
+	c.check()
+	c.share()
+	counter.Set(uint64(spent.Refuel(rewrite.Refill)))
+}
+
+// check unwinds the guest if its call is over. It reads the clock itself: while guests keep every CPU, no timer fires.
+func (c *call) check() {
+	if c.over() {
+		panic(&halt{c.stopReason()})
+	}
+}
+
+func (c *call) over() bool {
+	return c.timed && time.Now().After(c.deadline) || c.ctx.Err() != nil
+}
+
+// stopReason says why the call is over.
+func (c *call) stopReason() error {
+	if errors.Is(c.ctx.Err(), context.Canceled) {
+		return backends.Errorf(backends.ErrCanceled, "the caller did not wait for the answer")
+	}
+	after := ""
+	if c.timed && !c.req.Start.IsZero() {
+		after = " of " + c.deadline.Sub(c.req.Start).Round(time.Millisecond).String()
+	}
+	return backends.Errorf(backends.ErrDeadline, "the function did not answer within its time limit%s (%s)", after, backends.KeyTimeout)
+}
+
+// share lets others have the CPU when the guest has had it for a while and somebody waits.
+func (c *call) share() {
+	now := time.Now()
+	if now.Sub(c.running) < slice {
+		return
+	}
+	if s := &c.module.engine.slots; s.contended() {
+		c.leave()
+		c.resume()
+		return
+	}
+	c.running = now
+}
+
+// resume takes a slot again, or unwinds the guest when the call is over before it gets one.
+func (c *call) resume() {
+	c.slot = c.module.engine.slots.acquire(c)
+	c.check()
+	if !c.slot { // the context ended for a reason check does not know
+		panic(&halt{c.stopReason()})
+	}
+	c.running = time.Now()
+}
+
+// sleep waits for d without a slot, or unwinds the guest when the call ends before that.
+func (c *call) sleep(d time.Duration) {
+	c.check()
+	if d <= 0 {
+		return
+	}
+	c.leave()
+	timer := time.NewTimer(d)
+	select {
+	case <-timer.C:
+	case <-c.ctx.Done():
+	}
+	timer.Stop()
+	c.resume()
+}
