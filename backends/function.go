@@ -105,10 +105,8 @@ func (f Function) Validate() error {
 	}
 	f.Limits.validate(&faults, "limits")
 	f.Requests.validate(&faults, "requests")
-	validateKeys(&faults, f)
+	validateKeys(&faults, f) // and with that all of CallPolicyOf
 	_, err := ScalePolicyOf(f, DefaultScale)
-	faults.AddErr(err)
-	_, err = CallPolicyOf(f, DefaultCall)
 	faults.AddErr(err)
 	return faults.Err()
 }
@@ -125,11 +123,9 @@ func (r *Resources) validate(faults *Faults, field string) {
 		_, err := ParseCPU(field+".cpu", r.CPU)
 		faults.AddErr(err)
 	}
-	for name, v := range map[string]string{"nvidia.com/gpu": r.NvidiaGPU, "amd.com/gpu": r.AMDGPU, "intel.com/gpu": r.IntelGPU} {
-		if v != "" {
-			if _, ok := parseCount(v); !ok {
-				faults.Add(field+"."+name, v, "a whole number")
-			}
+	for _, gpu := range [...]struct{ name, count string }{{"nvidia.com/gpu", r.NvidiaGPU}, {"amd.com/gpu", r.AMDGPU}, {"intel.com/gpu", r.IntelGPU}} {
+		if _, ok := parseCount(gpu.count); gpu.count != "" && !ok {
+			faults.Add(field+"."+gpu.name, gpu.count, "a whole number")
 		}
 	}
 }

@@ -82,24 +82,27 @@ func validateKeys(faults *Faults, f Function) {
 	for _, k := range Keys() {
 		known[k.Name] = k
 	}
-	for field, pairs := range map[string]map[string]string{"labels": f.Labels, "annotations": f.Annotations} {
-		for _, k := range slices.Sorted(maps.Keys(pairs)) {
+	for _, of := range [...]struct {
+		field string
+		pairs map[string]string
+	}{{"labels", f.Labels}, {"annotations", f.Annotations}} {
+		for _, k := range slices.Sorted(maps.Keys(of.pairs)) {
 			if !strings.HasPrefix(k, keyPrefix) {
 				continue
 			}
 			doc, ok := known[k]
 			if !ok {
-				faults.Add(field, k, "known keys are "+strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+				faults.Add(of.field, k, "known keys are "+strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 				continue
 			}
-			if doc.check != nil && !doc.check(pairs[k]) {
-				faults.Add(field+"["+k+"]", pairs[k], doc.Allowed)
+			if doc.check != nil && !doc.check(of.pairs[k]) {
+				faults.Add(of.field+"["+k+"]", of.pairs[k], doc.Allowed)
 			}
 		}
 	}
-	for k, v := range f.Labels {
-		if a, ok := f.Annotations[k]; ok && strings.HasPrefix(k, keyPrefix) && a != v {
-			faults.Add("labels["+k+"]", v, "the same value as the annotation, "+quote(a)+", or none")
+	for _, k := range slices.Sorted(maps.Keys(f.Labels)) {
+		if a, ok := f.Annotations[k]; ok && strings.HasPrefix(k, keyPrefix) && a != f.Labels[k] {
+			faults.Add("labels["+k+"]", f.Labels[k], "the same value as the annotation, "+quote(a)+", or none")
 		}
 	}
 }

@@ -40,6 +40,9 @@ func (s *suite) deployReplicas() {
 		"min-3":    {map[string]string{backends.LabelScaleMin: "3"}, 3},
 		"min-25":   {map[string]string{backends.LabelScaleMin: "25"}, 25}, // above the default maximum
 		"max-1":    {map[string]string{backends.LabelScaleMax: "1"}, 1},
+		"initial":  {map[string]string{backends.KeyScaleInitial: "4"}, 4},
+		"too-many": {map[string]string{backends.KeyScaleInitial: "40", backends.LabelScaleMax: "6"}, 6},
+		"too-few":  {map[string]string{backends.KeyScaleInitial: "1", backends.LabelScaleMin: "3"}, 3},
 		"may-zero": {map[string]string{backends.LabelScaleZero: "true"}, 1},
 	} {
 		f := s.function(name)

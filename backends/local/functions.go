@@ -47,7 +47,7 @@ func (l *Local) takeFunction(name string, text []byte) error {
 	return nil
 }
 
-// Deploy stores a new function with as many replicas as scale.min asks for.
+// Deploy stores a new function with as many replicas as its policy begins with.
 func (l *Local) Deploy(ctx context.Context, f backends.Function) error {
 	return l.accept(ctx, "deploy", f, func(f backends.Function, policy backends.ScalePolicy) error {
 		if _, ok := l.functions[f.Key]; ok {
@@ -55,7 +55,7 @@ func (l *Local) Deploy(ctx context.Context, f backends.Function) error {
 		}
 		return l.put(backends.Status{
 			Function:   f,
-			Replicas:   max(1, policy.Min),
+			Replicas:   min(max(policy.Initial, policy.Min), policy.Max),
 			Created:    time.Now().UTC().Truncate(time.Second),
 			Generation: 1,
 		})
