@@ -18,11 +18,12 @@ var allowedImports = map[string][]string{
 		"golang.org/x/sync/errgroup", "golang.org/x/sys/unix", "golang.org/x/term", "github.com/prometheus/client_golang/..."},
 	"hearth/backends": {},
 
-	"hearth/runtime":         {"hearth/backends", "hearth/runtime/...", "github.com/tetratelabs/wazero/...", "golang.org/x/sys/..."},
-	"hearth/runtime/rewrite": {},
-	"hearth/scaler":          {"hearth/backends", "github.com/prometheus/client_golang/..."},
-	"hearth/gateway/async":   {"hearth/backends", "github.com/prometheus/client_golang/...", "go.opentelemetry.io/..."},
-	"hearth/gateway/http1":   {"hearth/backends", "github.com/valyala/fasthttp/...", "golang.org/x/sys/..."},
+	"hearth/runtime":           {"hearth/backends", "hearth/runtime/...", "github.com/tetratelabs/wazero/...", "golang.org/x/sys/..."},
+	"hearth/runtime/rewrite":   {},
+	"hearth/scaler":            {"hearth/backends", "github.com/prometheus/client_golang/..."},
+	"hearth/scaler/simulation": {"hearth/backends", "hearth/scaler"},
+	"hearth/gateway/async":     {"hearth/backends", "github.com/prometheus/client_golang/...", "go.opentelemetry.io/..."},
+	"hearth/gateway/http1":     {"hearth/backends", "github.com/valyala/fasthttp/...", "golang.org/x/sys/..."},
 
 	"hearth/backends/local":       {"hearth/backends"},
 	"hearth/backends/provider":    {"hearth/backends"},

@@ -46,8 +46,9 @@ type process struct {
 
 // commands is the command line.
 type commands struct {
-	Serve   serveCommand   `cmd:"" default:"withargs" help:"Serve the API and the functions; the default."`
-	Version versionCommand `cmd:"" help:"Say which Hearth this is."`
+	Serve    serveCommand    `cmd:"" default:"withargs" help:"Serve the API and the functions; the default."`
+	Simulate simulateCommand `cmd:"" help:"Show what scale labels do to a load, without a server."`
+	Version  versionCommand  `cmd:"" help:"Say which Hearth this is."`
 }
 
 // run parses and runs one command and gives the exit code.
