@@ -92,6 +92,9 @@ func newSystem(cfg Config, invocations func(backends.Key) float64) *system {
 func (s *system) table() []resource {
 	get := func(answer func(*call) error) []method { return []method{{http.MethodGet, answer}} }
 	return []resource{
+		{"/", unnamed, forAll, get(s.home)},
+		{"/ui", unnamed, forAll, get(s.home)},
+		{"/ui/", mayBeNamed, forBrowser, get(s.page)},
 		{"/healthz", unnamed, forAll, get(func(*call) error { return nil })},
 		{"/system/info", unnamed, forUser, get(s.info)},
 		{"/system/functions", unnamed, forUser, []method{
