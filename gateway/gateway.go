@@ -83,7 +83,7 @@ func (l serverLog) Printf(format string, args ...any) {
 // Serve serves the API and the functions until Shutdown, then returns nil.
 // It closes ln.
 func (g *Gateway) Serve(ln net.Listener) error {
-	if err := g.server.Serve(ln); err != nil {
+	if err := g.server.Serve(lingerListener{ln}); err != nil {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
 	return nil

@@ -53,6 +53,7 @@ func (g *Gateway) answer(call *http1.Call, r *route) (err error) {
 	}()
 	if call.Request.Body, err = call.ReadBody(g.cfg.MaxBody); err != nil {
 		call.HTTP.SetConnectionClose()
+		linger(call.HTTP.Conn())
 		return &bodyError{err}
 	}
 	for range maxReplaced {

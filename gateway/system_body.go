@@ -45,6 +45,7 @@ func finishBody(ctx *fasthttp.RequestCtx) {
 		}
 	}
 	ctx.SetConnectionClose()
+	linger(ctx.Conn())
 }
 
 // limitedBody reads a body up to a number of bytes; one more is ErrTooLarge.

@@ -41,7 +41,7 @@ func serveSystem(t testing.TB, cfg Config) string {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(ln) }()
+	go func() { done <- server.Serve(lingerListener{ln}) }()
 	t.Cleanup(func() {
 		server.CloseOnShutdown = true
 		if err := server.Shutdown(); err != nil {

@@ -133,11 +133,12 @@ func TestAnUploadIsStoredUpToTheLimit(t *testing.T) {
 		body io.Reader
 		want int
 	}{
-		"the limit with a length":       {bytes.NewReader(moduleOf(most)), http.StatusCreated},
-		"the limit in chunks":           {io.MultiReader(bytes.NewReader(moduleOf(most))), http.StatusCreated},
-		"one byte more with a length":   {bytes.NewReader(moduleOf(most + 1)), http.StatusRequestEntityTooLarge},
-		"one byte more in chunks":       {io.MultiReader(bytes.NewReader(moduleOf(most + 1))), http.StatusRequestEntityTooLarge},
-		"a hundred times more, chunked": {io.MultiReader(bytes.NewReader(moduleOf(100 * most))), http.StatusRequestEntityTooLarge},
+		"the limit with a length":        {bytes.NewReader(moduleOf(most)), http.StatusCreated},
+		"the limit in chunks":            {io.MultiReader(bytes.NewReader(moduleOf(most))), http.StatusCreated},
+		"one byte more with a length":    {bytes.NewReader(moduleOf(most + 1)), http.StatusRequestEntityTooLarge},
+		"one byte more in chunks":        {io.MultiReader(bytes.NewReader(moduleOf(most + 1))), http.StatusRequestEntityTooLarge},
+		"a thousand times more":          {bytes.NewReader(moduleOf(1000 * most)), http.StatusRequestEntityTooLarge},
+		"a thousand times more, chunked": {io.MultiReader(bytes.NewReader(moduleOf(1000 * most))), http.StatusRequestEntityTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMemoryBackend()
