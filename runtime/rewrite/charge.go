@@ -65,13 +65,14 @@ func (e *emitter) prepare() {
 	}
 	tail.op(opI32WrapI64)
 	tail.i32(0)
-	tail.op(opI32LtS)
+	tail.op(opI32GeS)
 	both.i64(int64(spent))
 	both.op(opI64And)
 	both.i64(0)
-	both.op(opI64Ne)
+	both.op(opI64Eq)
 	for _, a := range []*assembler{&tail, &both} {
 		a.open(opIf)
+		a.op(opElse)
 		a.op(opCall, e.w.yield)
 		a.op(opEnd)
 	}

@@ -37,7 +37,8 @@ const (
 	opI32LeU             opcode = 0x4d
 	opI64LtS             opcode = 0x53
 	opI64GtU             opcode = 0x56
-	opI64Ne              opcode = 0x52
+	opI32GeS             opcode = 0x4e
+	opI64Eq              opcode = 0x51
 	opI32Add             opcode = 0x6a
 	opI32Sub             opcode = 0x6b
 	opI32Mul             opcode = 0x6c
