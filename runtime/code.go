@@ -77,7 +77,12 @@ func (e *Engine) compile(c *code, wasm []byte) {
 		c.err = err
 		return
 	}
-	guest, err := e.wasm.CompileModule(context.Background(), metered)
+	if e.compiler != nil {
+		if c.err = e.compiler.fill(e.ctx, metered); c.err != nil {
+			return
+		}
+	}
+	guest, err := e.wasm.CompileModule(e.ctx, metered)
 	if err != nil {
 		c.err = backends.Errorf(backends.ErrInvalid, "the module cannot be compiled: %w", err)
 		return
@@ -110,4 +115,19 @@ func (e *Engine) release(c *code) {
 	if c.guest != nil {
 		_ = c.guest.Close(context.Background())
 	}
+}
+
+// Compiling is how many modules are being compiled now.
+func (e *Engine) Compiling() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for _, c := range e.code {
+		select {
+		case <-c.ready:
+		default:
+			n++
+		}
+	}
+	return n
 }

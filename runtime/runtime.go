@@ -50,6 +50,10 @@ type Engine struct {
 	exited  *sys.ExitError // what proc_exit(0) unwinds with
 	slots   slots
 
+	compiler *compiler          // nil = compile in this process
+	ctx      context.Context    // of compilations
+	cancel   context.CancelFunc // ends them
+
 	mu      sync.Mutex
 	closed  bool
 	code    map[digest]*code // compiled modules in use
@@ -73,38 +77,59 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
-	var err error
-	if e.cache, err = openCache(cfg.CacheDir); err != nil {
+	if cfg.Compile != nil && cfg.CacheDir == "" {
+		return nil, &backends.FieldError{Field: "CacheDir", Value: "", Allowed: "a directory, when modules are compiled by a child"}
+	}
+	dir, err := openCacheDir(cfg.CacheDir)
+	if err != nil {
 		return nil, err
 	}
-	e.wasm = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().
-		WithCompilationCache(e.cache).WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false))
+	if cfg.Compile != nil {
+		e.compiler = newCompiler(dir, cfg.Compile)
+	}
+	if e.cache, err = openCache(dir); err != nil {
+		return nil, err
+	}
+	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	e.wasm = wazero.NewRuntimeWithConfig(ctx, engineConfig(e.cache))
 	if err := errors.Join(e.provideWASI(ctx), e.provideYield(ctx)); err != nil {
-		_ = e.wasm.Close(ctx)
-		_ = e.cache.Close(ctx)
+		_ = e.Close()
 		return nil, fmt.Errorf("provide the host functions: %w", err)
 	}
 	return e, nil
 }
 
-// openCache opens the cache of compiled code, which nobody else may write.
-func openCache(dir string) (wazero.CompilationCache, error) {
+// engineConfig is how modules are compiled, here and in the child alike: compiled code is found again only under the same settings.
+func engineConfig(cache wazero.CompilationCache) wazero.RuntimeConfig {
+	return wazero.NewRuntimeConfigCompiler().WithCompilationCache(cache).WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false)
+}
+
+// openCacheDir makes the directory of compiled code, which nobody else may write; empty stays empty.
+func openCacheDir(dir string) (string, error) {
 	if dir == "" {
-		return wazero.NewCompilationCache(), nil
+		return "", nil
 	}
 	dir, err := filepath.Abs(dir)
 	if err == nil {
 		err = os.MkdirAll(dir, 0o700)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cache of compiled code: %w", err)
+		return "", fmt.Errorf("cache of compiled code: %w", err)
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
-		return nil, fmt.Errorf("cache of compiled code: %w", err)
+		return "", fmt.Errorf("cache of compiled code: %w", err)
 	}
 	if info.Mode().Perm()&0o022 != 0 {
-		return nil, &backends.FieldError{Field: "CacheDir", Value: dir, Allowed: "a directory only its owner can write (chmod 700)"}
+		return "", &backends.FieldError{Field: "CacheDir", Value: dir, Allowed: "a directory only its owner can write (chmod 700)"}
+	}
+	return dir, sweep(dir)
+}
+
+// openCache opens the cache of compiled code.
+func openCache(dir string) (wazero.CompilationCache, error) {
+	if dir == "" {
+		return wazero.NewCompilationCache(), nil
 	}
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
@@ -126,6 +151,7 @@ func (e *Engine) Close() error {
 		open = append(open, m)
 	}
 	e.mu.Unlock()
+	e.cancel()
 	e.flights.Wait()
 	for _, m := range open {
 		_ = m.Close()
