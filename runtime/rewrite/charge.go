@@ -51,7 +51,9 @@ func (w *rewriter) meter() []byte {
 	return appendVector(nil, len(m.bodies)+w.bodies.count, append(out, w.bodies.items...))
 }
 
-// prepare builds the code of a charge: add the amount to the counter, and if a top bit came out, yield.
+// prepare builds the code of a charge: add the amount to the counter, and if a top bit came out, yield. The yield stands
+// in the else branch because the engine's register allocator keeps what is in registers along the first branch it
+// sees; with the call there, every loop would keep its variables in memory.
 func (e *emitter) prepare() {
 	var head, tail, both assembler
 	spent := stackSpent | fuelSpent

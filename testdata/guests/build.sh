@@ -40,6 +40,12 @@ for dir in testdata/guests/store/*/; do
 	name=$(basename "$dir")
 	[ "$name" = lib ] || compile "backends/inproc/store/wasm/$name.wasm" "$dir"*.c testdata/guests/store/lib/*.c
 done
+mkdir -p "$out/runtime/rewrite/testdata"
+"$CLANG" --target=wasm32 -O2 -std=gnu11 -Wall -Wextra -Werror -ffreestanding -nostdlib \
+	-Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=65536 \
+	-o "$out/runtime/rewrite/testdata/kernels.wasm" testdata/guests/kernels/kernels.c
+chmod 644 "$out/runtime/rewrite/testdata/kernels.wasm"
+built+=(runtime/rewrite/testdata/kernels.wasm)
 for source in testdata/guests/hostile/*.c; do
 	compile "${source%.c}.wasm" "$source"
 done
