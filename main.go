@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"hearth/backends"
+	"hearth/runtime"
 )
 
 // Exit codes of every command.
@@ -42,6 +43,7 @@ type process struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	layers         *layers // of the server's configuration
+	code           int     // exit code of a command that did not fail
 }
 
 // commands is the command line.
@@ -49,6 +51,7 @@ type commands struct {
 	Serve    serveCommand    `cmd:"" default:"withargs" help:"Serve the API and the functions; the default."`
 	Simulate simulateCommand `cmd:"" help:"Show what scale labels do to a load, without a server."`
 	Version  versionCommand  `cmd:"" help:"Say which Hearth this is."`
+	Compile  compileCommand  `cmd:"" hidden:"" help:"Compile one module for a server."`
 }
 
 // run parses and runs one command and gives the exit code.
@@ -94,10 +97,20 @@ func cleanUsage(err error) error {
 	}
 }
 
+// compileCommand is the child in which a server compiles modules, so that a
+// compilation can be stopped.
+type compileCommand struct{}
+
+// Run speaks with the server over standard input and output.
+func (compileCommand) Run(ctx context.Context, p *process) error {
+	p.code = runtime.CompileMain(ctx, p.stdin, p.stdout)
+	return nil
+}
+
 // fail prints an error on one line and gives the exit code it means.
 func (p *process) fail(err error) int {
 	if err == nil {
-		return exitOK
+		return p.code
 	}
 	fmt.Fprintf(p.stderr, "hearth: %s\n", strings.ReplaceAll(err.Error(), "\n", " "))
 	if _, ok := errors.AsType[*usageError](err); ok {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os/exec"
 	"os/signal"
 	"sync/atomic"
 	"syscall"
@@ -18,8 +19,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hearth/backends"
+	"hearth/backends/inproc"
 	"hearth/backends/local"
 	"hearth/gateway"
+	"hearth/runtime"
 )
 
 // serveCommand is the server.
@@ -198,8 +201,40 @@ func (c closeListener) Close() error {
 	return nil
 }
 
-// openBackend makes the backend the configuration names.
+// openBackend makes the backend the configuration names, and lets modules run
+// on it in this process.
 func (s *server) openBackend(ctx context.Context) (backends.Backend, error) {
+	inner, err := s.newBackend()
+	if err != nil {
+		return nil, err
+	}
+	c := s.cfg
+	engine, err := runtime.New(ctx, runtime.Config{
+		CacheDir: s.data.in("cache"), Compile: compileChild,
+		Slots: c.RunSlots, MemoryBudget: int64(c.Memory), Logger: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, engine)
+	aliases, bad := c.aliases()
+	if bad != nil {
+		return nil, bad
+	}
+	host, err := inproc.Open(ctx, inproc.Config{
+		Dir: s.data.in("wasm"), Engine: engine, ModuleDir: c.ModuleDir, Aliases: aliases,
+		MaxModule: int64(c.MaxModule), MaxAnswer: int64(c.MaxAnswer), DiskCap: int64(c.ModuleDisk),
+		LogFile: int64(c.FunctionLog), LogTotal: int64(c.FunctionLogAll), Logger: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, host)
+	return host.Backend(inner), nil
+}
+
+// newBackend makes the backend that keeps the functions.
+func (s *server) newBackend() (backends.Backend, error) {
 	switch s.cfg.Backend {
 	case "local":
 		l, err := local.Open(local.Config{Dir: s.data.in("state"), Logger: s.log})
@@ -210,6 +245,14 @@ func (s *server) openBackend(ctx context.Context) (backends.Backend, error) {
 		return l, nil
 	}
 	return nil, &backends.FieldError{Field: "--backend", Value: s.cfg.Backend, Allowed: "local"}
+}
+
+// compileChild is this program as the child that compiles modules. It inherits
+// nothing of our environment.
+func compileChild(ctx context.Context) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "compile")
+	cmd.Args[0], cmd.Env = "hearth", []string{}
+	return cmd
 }
 
 // openGateway makes the gateway over the backend.
