@@ -78,7 +78,7 @@ func (e *Engine) compile(c *code, wasm []byte) {
 		return
 	}
 	if e.compiler != nil {
-		if c.err = e.compiler.fill(e.ctx, metered); c.err != nil {
+		if c.err = e.compiler.fill(e.ctx, c.digest, metered); c.err != nil {
 			return
 		}
 	}

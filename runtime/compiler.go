@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -42,11 +43,14 @@ type compiler struct {
 	wall   time.Duration
 	order  compileOrder
 	engine string // what compiled code depends on besides the module
+
+	mu sync.Mutex // of what is noted
 }
 
 // note says where the compiled code of a module lies.
 type note struct {
 	Engine string
+	Module string // sha256:HEX of the module as it was given, before it was rewritten
 	File   string // relative to the cache's directory
 }
 
@@ -60,8 +64,9 @@ func newCompiler(dir string, start func(ctx context.Context) *exec.Cmd) *compile
 	return c
 }
 
-// fill makes sure that the cache has the compiled code of a module. ErrInvalid when it cannot be compiled within the budget.
-func (c *compiler) fill(ctx context.Context, wasm []byte) error {
+// fill makes sure that the cache has the compiled code of wasm, what became of the module of that digest. ErrInvalid when it cannot be
+// compiled within the budget.
+func (c *compiler) fill(ctx context.Context, module digest, wasm []byte) error {
 	sum := sha256.Sum256(wasm)
 	notePath := filepath.Join(c.dir, "notes", hex.EncodeToString(sum[:]))
 	if c.noted(notePath) {
@@ -85,11 +90,13 @@ func (c *compiler) fill(ctx context.Context, wasm []byte) error {
 	if err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}
-	return writeNote(notePath, note{Engine: c.engine, File: file})
+	return writeNote(notePath, note{Engine: c.engine, Module: "sha256:" + hex.EncodeToString(module[:]), File: file})
 }
 
 // noted tells whether the cache has what a note speaks of.
 func (c *compiler) noted(path string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	var n note
 	text, err := os.ReadFile(path)
 	if err != nil || json.Unmarshal(text, &n) != nil || n.Engine != c.engine || !filepath.IsLocal(n.File) {
