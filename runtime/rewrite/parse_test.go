@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -289,30 +288,44 @@ func TestNoTruncationIsAcceptedOrPanics(t *testing.T) {
 	}
 }
 
-// mutations is how often each test of damaged modules tries: 10^5 in all by default, more with REWRITE_MUTATIONS.
-func mutations(t testing.TB) int {
-	if n, err := strconv.Atoi(os.Getenv("REWRITE_MUTATIONS")); err == nil {
-		return n
-	}
-	if testing.Short() {
-		return 10_000
-	}
-	return 100_000
-}
-
 func TestDamagedModulesNeverPanic(t *testing.T) {
 	samples := sampleModules(t)
-	each := mutations(t) / len(samples)
+	each := 25_000 * scale(t) / len(samples)
 	for name, w := range samples {
 		rng := rand.New(rand.NewPCG(7, uint64(len(w))))
 		accepted := 0
 		for range each {
 			if m, err := Parse(damage(rng, w), Limits{}); err == nil {
 				accepted++
-				m.Facts()
+				rewriteAll(t, m)
 			}
 		}
 		t.Logf("%s: %d of %d damaged copies still parse", name, accepted, each)
+	}
+}
+
+// rewriteAll does everything this package can do to a parsed module and expects output that parses again.
+func rewriteAll(t *testing.T, m *Module) {
+	t.Helper()
+	m.Facts()
+	out, err := Rewrite(m, Options{State: true})
+	if errors.Is(err, ErrRewritten) {
+		return
+	}
+	if err != nil {
+		t.Fatalf("a module that parses was refused: %v", err)
+	}
+	again, err := Parse(out, Limits{Size: 1 << 30, BodyLength: 1 << 30})
+	if err != nil {
+		t.Fatalf("what Rewrite made does not parse: %v", err)
+	}
+	f := again.Facts()
+	out, err = Preinitialise(again, Image{Pages: f.MemoryMin, Globals: make([]Global, len(f.MutableGlobals))})
+	if err == nil {
+		_, err = Parse(out, Limits{Size: 1 << 30, BodyLength: 1 << 30})
+	}
+	if err != nil && !errors.Is(err, ErrUnsupported) {
+		t.Fatalf("what Preinitialise made does not parse: %v", err)
 	}
 }
 
@@ -345,7 +358,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, w []byte) {
 		m, err := Parse(w, Limits{})
 		if err == nil {
-			m.Facts()
+			rewriteAll(t, m)
 			return
 		}
 		var e *Error
