@@ -8,8 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/valyala/fasthttp"
 
 	"hearth/backends"
@@ -25,6 +25,9 @@ type Gateway struct {
 	metrics  *http.Server
 	calls    http1.Options
 	servedBy []byte // X-Served-By
+	total    *gatewayCounts
+	waker    *waker
+	draining atomic.Bool
 }
 
 // New makes a gateway; it listens to nothing before Serve. ErrInvalid if cfg
@@ -33,16 +36,20 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Backend == nil || cfg.Logger == nil || cfg.Registry == nil {
 		return nil, backends.Errorf(backends.ErrInvalid, "gateway: Backend, Logger and Registry must be given")
 	}
-	g := &Gateway{cfg: cfg, table: newTable(cfg.Call), servedBy: []byte("hearth/" + cmp.Or(cfg.Version.Release, "dev"))}
+	g := &Gateway{cfg: cfg, table: newTable(cfg.Call, cfg.Scale), servedBy: []byte("hearth/" + cmp.Or(cfg.Version.Release, "dev"))}
 	g.calls.Answer = cfg.MaxAnswer
 	if len(cfg.TrustedProxies) > 0 {
 		g.calls.Trusted = g.trusts
 	}
 	g.system = newSystem(cfg, g.table.invocations)
 	g.server = newServer(cfg, g)
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{}))
-	g.metrics = &http.Server{Handler: mux, ReadHeaderTimeout: cfg.HeaderTimeout}
+	collector := newMetrics(g.table)
+	if err := cfg.Registry.Register(collector); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	g.total = &collector.total
+	g.waker = newWaker(cfg.Backend, g.total)
+	g.metrics = &http.Server{Handler: g.metricsHandler(), ReadHeaderTimeout: cfg.HeaderTimeout}
 	return g, nil
 }
 
@@ -101,5 +108,7 @@ func (g *Gateway) ServeMetrics(ln net.Listener) error {
 // Shutdown drains: calls in flight end, new connections are refused, and both
 // Serve and ServeMetrics return. It gives ctx's error if that ends first.
 func (g *Gateway) Shutdown(ctx context.Context) error {
+	g.draining.Store(true)
+	defer g.waker.close()
 	return errors.Join(g.server.ShutdownWithContext(ctx), g.metrics.Shutdown(ctx))
 }

@@ -8,7 +8,7 @@ import (
 
 func TestATableAnswersToBothNamesOfAFunctionInTheDefaultNamespace(t *testing.T) {
 	key, other := backends.Key{Namespace: backends.DefaultNamespace, Name: "echo"}, backends.Key{Namespace: "dev", Name: "echo"}
-	table := newTable(backends.DefaultCall)
+	table := newTable(backends.DefaultCall, backends.DefaultScale)
 	for _, k := range []backends.Key{key, other} {
 		table.Set(backends.Entry{Status: backends.Status{Function: backends.Function{Key: k}}})
 	}

@@ -30,7 +30,8 @@ func (g *Gateway) serveCall(ctx *fasthttp.RequestCtx, name, path, query []byte) 
 	call := http1.Acquire(ctx, g.calls)
 	call.Request.Path, call.Request.Query = path, query
 	r.started.Add(1)
-	err := g.answer(call, r)
+	r.inflight.Add(1)
+	queue, err := g.answer(call, r)
 	if err != nil {
 		closing := ctx.Response.ConnectionClose()
 		call.Discard()
@@ -39,28 +40,36 @@ func (g *Gateway) serveCall(ctx *fasthttp.RequestCtx, name, path, query []byte) 
 			ctx.SetConnectionClose()
 		}
 	}
-	call.Stamp(0, g.servedBy)
+	call.Stamp(queue, g.servedBy)
+	r.note(ctx.Response.StatusCode(), time.Since(call.Request.Start))
+	r.inflight.Add(-1)
 	call.Release()
 }
 
-// answer lets the function answer the call.
-func (g *Gateway) answer(call *http1.Call, r *route) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			g.cfg.Logger.Error("panic in a call", "function", r.key.String(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-			err = errPanic
-		}
-	}()
+// answer lets the function answer the call. queue is how long the call waited
+// for its turn and for a replica.
+func (g *Gateway) answer(call *http1.Call, r *route) (queue time.Duration, err error) {
+	defer g.contain(r, &err)
+	if g.total.inflight.Add(1) > maxCalls {
+		g.total.inflight.Add(-1)
+		g.total.overloaded.Add(1)
+		return 0, errOverload
+	}
+	defer g.total.inflight.Add(-1)
 	if call.Request.Body, err = call.ReadBody(g.cfg.MaxBody); err != nil {
 		call.HTTP.SetConnectionClose()
 		linger(call.HTTP.Conn())
-		return &bodyError{err}
+		return 0, &bodyError{err}
 	}
+	t := r.target.Load()
+	call.SetDeadline(call.Request.Start.Add(t.policy.Timeout))
+	if queue, err = g.admit(call, r, t); err != nil {
+		return queue, err
+	}
+	defer r.gate.leave()
 	for range maxReplaced {
-		t := r.target.Load()
-		call.SetDeadline(call.Request.Start.Add(t.policy.Timeout))
-		if t.Handler == nil {
-			return backends.Errorf(backends.ErrUnavailable, "function %s has no replica that can answer", r.key)
+		if t, err = g.ready(call, r); err != nil {
+			return time.Since(call.Request.Start), err
 		}
 		err = t.Handler.Invoke(call, &call.Request, call)
 		if !errors.Is(err, backends.ErrGone) {
@@ -69,10 +78,43 @@ func (g *Gateway) answer(call *http1.Call, r *route) (err error) {
 		call.Discard()
 	}
 	if code, invalid := call.InvalidStatus(); err == nil && invalid {
-		return backends.Errorf(errAnswer, "function %s answered with status %d, which is none", r.key, code)
+		err = backends.Errorf(errAnswer, "function %s answered with status %d, which is none", r.key, code)
 	}
-	return err
+	return queue, err
 }
+
+// admit waits for the call's turn where the function has a limit.
+func (g *Gateway) admit(call *http1.Call, r *route, t *target) (queue time.Duration, err error) {
+	err = r.gate.enter(call, t.policy.MaxQueue)
+	if t.policy.MaxInflight > 0 {
+		queue = time.Since(call.Request.Start)
+	}
+	if err == errQueueFull {
+		g.total.full.Add(1)
+	}
+	return queue, err
+}
+
+// contain makes an error of a panic.
+func (g *Gateway) contain(r *route, err *error) {
+	if v := recover(); v != nil {
+		g.cfg.Logger.Error("panic in a call", "function", r.key.String(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		*err = errPanic
+	}
+}
+
+const (
+	// maxReplaced is how often one call may find its function replaced under it.
+	maxReplaced = 8
+	// maxCalls bounds the calls that are in the process at once.
+	maxCalls = 32 << 10
+)
+
+var (
+	errPanic    = errors.New("internal error: the log of the gateway says more")
+	errAnswer   = errors.New("answer that cannot be sent")
+	errOverload = backends.Errorf(backends.ErrUnavailable, "the gateway has too many calls in flight: try again, or run more gateways")
+)
 
 // bodyError is what kept the body of a request from being read.
 type bodyError struct{ error }
@@ -88,14 +130,6 @@ func (e *bodyError) status() int {
 	}
 	return http.StatusBadRequest
 }
-
-// maxReplaced is how often one call may find its function replaced under it.
-const maxReplaced = 8
-
-var (
-	errPanic  = errors.New("internal error: the log of the gateway says more")
-	errAnswer = errors.New("answer that cannot be sent")
-)
 
 // unknown answers a call of a function that does not exist.
 func (g *Gateway) unknown(ctx *fasthttp.RequestCtx, name []byte) {
@@ -122,7 +156,7 @@ func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, r *route, err error) {
 
 // explain gives the status and the sentence of an error of a call.
 func (g *Gateway) explain(r *route, err error) (int, string) {
-	limit := r.target.Load().policy.Timeout
+	p := r.target.Load().policy
 	var body *bodyError
 	switch {
 	case errors.As(err, &body):
@@ -130,9 +164,15 @@ func (g *Gateway) explain(r *route, err error) (int, string) {
 	case errors.Is(err, errPanic):
 		return http.StatusInternalServerError, err.Error()
 	case isKind(err, backends.ErrDeadline, context.DeadlineExceeded):
-		return http.StatusGatewayTimeout, fmt.Sprintf("function %s did not answer within its limit of %s: raise %s of the function, or --timeout of the gateway", r.key, limit, backends.KeyTimeout)
+		return http.StatusGatewayTimeout, fmt.Sprintf("function %s did not answer within its limit of %s: raise %s of the function, or --timeout of the gateway", r.key, p.Timeout, backends.KeyTimeout)
 	case isKind(err, backends.ErrCanceled, context.Canceled):
 		return statusClientGone, "the client went away"
+	case err == errQueueFull:
+		return http.StatusTooManyRequests, fmt.Sprintf("function %s runs %d calls at once and %d more wait, which is all that may: raise %s or %s of the function, or its replicas", r.key, p.MaxInflight, p.MaxQueue, backends.KeyMaxInflight, backends.KeyMaxQueue)
+	case err == errQueueSlow:
+		return http.StatusTooManyRequests, fmt.Sprintf("function %s was busy for all of the call's limit of %s: raise %s of the function, or its replicas", r.key, p.Timeout, backends.KeyMaxInflight)
+	case err == errWakeFull:
+		return http.StatusServiceUnavailable, fmt.Sprintf("function %s has no replica yet and %d calls wait for one, which is all that may: raise %s of the function", r.key, p.MaxQueue, backends.KeyMaxQueue)
 	case isKind(err, errAnswer, backends.ErrTooLarge):
 		return http.StatusBadGateway, err.Error()
 	}

@@ -12,29 +12,70 @@ import (
 // table is the gateway's routing table: copy-on-write, one writer at a time,
 // read with one atomic load and one map look-up. It is a backends.Table.
 type table struct {
-	call   backends.CallPolicy // of functions that say nothing
-	mu     sync.Mutex          // of writers
+	call   backends.CallPolicy  // of functions that say nothing
+	scale  backends.ScalePolicy // of functions that say nothing
+	mu     sync.Mutex           // of writers
 	routes atomic.Pointer[map[string]*route]
 }
 
 // route is one function as calls see it. It outlives changes of its entry.
 type route struct {
-	key     backends.Key
-	target  atomic.Pointer[target]
-	started atomic.Uint64 // calls since the process began
+	key    backends.Key
+	target atomic.Pointer[target] // never nil
+	counts
+	gate gate
+	gone atomic.Bool // removed from the table
+
+	changeMu sync.Mutex
+	changed  chan struct{} // closed with the next change, if anybody waits
+
+	waking atomic.Int64 // calls that wait for a first replica
+	wakeMu sync.Mutex
+	flight *flight // that is going on
+}
+
+// change gives a channel that is closed when the route changes. What is read
+// after the call is not older than the last change before it.
+func (r *route) change() <-chan struct{} {
+	r.changeMu.Lock()
+	defer r.changeMu.Unlock()
+	if r.changed == nil {
+		r.changed = make(chan struct{})
+	}
+	return r.changed
+}
+
+// tell wakes those who wait for a change.
+func (r *route) tell() {
+	r.changeMu.Lock()
+	defer r.changeMu.Unlock()
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
+}
+
+// remove says that no table holds the route any more.
+func (r *route) remove() {
+	r.gone.Store(true)
+	r.tell()
 }
 
 // target is an entry with everything that a call would else work out.
 type target struct {
 	backends.Entry
 	policy backends.CallPolicy
+	scale  backends.ScalePolicy
 }
 
-func newTable(call backends.CallPolicy) *table {
+// answers tells whether a call can be given to it now.
+func (t *target) answers() bool { return t.Handler != nil || len(t.Endpoints) > 0 }
+
+func newTable(call backends.CallPolicy, scale backends.ScalePolicy) *table {
 	if call.Timeout <= 0 {
 		call.Timeout = backends.DefaultCall.Timeout
 	}
-	t := &table{call: call}
+	t := &table{call: call, scale: scale}
 	t.routes.Store(&map[string]*route{})
 	return t
 }
@@ -62,6 +103,11 @@ func (t *table) Replace(entries []backends.Entry) {
 		t.put(old, next, entries[i])
 	}
 	t.routes.Store(&next)
+	for name, r := range old {
+		if next[name] != r {
+			r.remove()
+		}
+	}
 }
 
 // Set adds or replaces the entry of that key.
@@ -79,6 +125,9 @@ func (t *table) Delete(key backends.Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	next := maps.Clone(*t.routes.Load())
+	if r := next[key.String()]; r != nil {
+		defer r.remove()
+	}
 	delete(next, key.String())
 	if key.Namespace == backends.DefaultNamespace {
 		delete(next, key.Name)
@@ -94,12 +143,20 @@ func (t *table) put(old, next map[string]*route, e backends.Entry) {
 	if r == nil {
 		r = &route{key: key}
 	}
+	// A function that was not deployed through our checks may have values that
+	// are not allowed; it is served with the defaults then.
 	policy, err := backends.CallPolicyOf(e.Status.Function, t.call)
-	if err != nil { // of a function that was not deployed through our checks
+	if err != nil {
 		policy = t.call
 	}
+	scale, err := backends.ScalePolicyOf(e.Status.Function, t.scale)
+	if err != nil {
+		scale = t.scale
+	}
 	policy.Timeout = max(policy.Timeout, time.Millisecond)
-	r.target.Store(&target{Entry: e, policy: policy})
+	r.target.Store(&target{Entry: e, policy: policy, scale: scale})
+	r.gate.setLimit(policy.MaxInflight * max(1, len(e.Endpoints), e.Status.Available))
+	r.tell()
 	next[key.String()] = r
 	if key.Namespace == backends.DefaultNamespace {
 		next[key.Name] = r

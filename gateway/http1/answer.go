@@ -14,21 +14,22 @@ import (
 type answer struct {
 	resp    *fasthttp.Response
 	limit   int64
-	invalid int // a status that is none, as the function gave it; 0 = none
+	status  int  // a status that is none, as the function gave it
+	invalid bool // it gave one
 }
 
 // SetStatus sets the status; one outside 200 to 599 makes the answer invalid.
 func (a *answer) SetStatus(code int) {
 	if code < 200 || code > 599 {
-		a.invalid = code
+		a.status, a.invalid = code, true
 		return
 	}
-	a.invalid = 0
+	a.invalid = false
 	a.resp.SetStatusCode(code)
 }
 
 // InvalidStatus gives a status that the function set and that is none.
-func (a *answer) InvalidStatus() (code int, invalid bool) { return a.invalid, a.invalid != 0 }
+func (a *answer) InvalidStatus() (code int, invalid bool) { return a.status, a.invalid }
 
 // SetHeader replaces all lines of that name. Lines that belong to the hop,
 // frame the message or could not be sent are left out.
@@ -106,7 +107,7 @@ var tokenByte = func() (t [256]bool) {
 func (c *Call) Discard() {
 	c.resp.Reset()
 	c.resp.Header.SetNoDefaultContentType(true)
-	c.invalid = 0
+	c.invalid = false
 }
 
 // Stamp adds the gateway's own headers to the answer: the id, when the call
