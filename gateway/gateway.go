@@ -90,7 +90,7 @@ func (l serverLog) Printf(format string, args ...any) {
 // Serve serves the API and the functions until Shutdown, then returns nil.
 // It closes ln.
 func (g *Gateway) Serve(ln net.Listener) error {
-	if err := g.server.Serve(lingerListener{ln}); err != nil {
+	if err := g.server.Serve(overTLS(lingerListener{ln}, g.cfg.TLS)); err != nil {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
 	return nil
