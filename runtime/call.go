@@ -61,7 +61,7 @@ func (c *call) begin(ctx context.Context, m *Module, req *backends.Request, resp
 
 // end lets go of what belongs to the caller.
 func (c *call) end() {
-	c.ctx, c.req, c.counter = nil, nil, nil
+	c.ctx, c.req = nil, nil
 	c.answer.resp = nil
 	c.log.emit = nil
 }

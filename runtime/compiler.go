@@ -183,8 +183,8 @@ func (c *compiler) adopt(scratch string) (file string, err error) {
 	return file, err
 }
 
-// sweep removes what killed processes left behind.
-func sweep(dir string) error {
+// sweepCache removes what killed processes left behind.
+func sweepCache(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("cache of compiled code: %w", err)

@@ -68,7 +68,7 @@ func newImageRigOf(tb testing.TB, wasm []byte, path restorePath) *imageRig {
 // instance makes an instance that is in no image's state yet.
 func (g *imageRig) instance() *instance {
 	g.tb.Helper()
-	in, err := instantiateIn(g.ctx, 64<<20, &g.budget, func(ctx context.Context) (api.Module, error) {
+	in, err := instantiateIn(g.ctx, 64<<20, 0, &g.budget, func(ctx context.Context) (api.Module, error) {
 		return g.engine.InstantiateModule(ctx, g.code, wazero.NewModuleConfig().WithName(""))
 	})
 	if err != nil {
@@ -338,7 +338,7 @@ func BenchmarkNewInstance(b *testing.B) {
 	config := wazero.NewModuleConfig().WithName("")
 	b.ReportAllocs()
 	for b.Loop() {
-		in, err := instantiateIn(g.ctx, 64<<20, &g.budget, func(ctx context.Context) (api.Module, error) {
+		in, err := instantiateIn(g.ctx, 64<<20, 0, &g.budget, func(ctx context.Context) (api.Module, error) {
 			return g.engine.InstantiateModule(ctx, g.code, config)
 		})
 		if err != nil {

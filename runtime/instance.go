@@ -26,11 +26,16 @@ type instance struct {
 	left   residue
 }
 
-// instantiateIn makes an instance over a memory of at most limit bytes. The caller closes it, or gives it an image.
-func instantiateIn(ctx context.Context, limit int64, b *budget, make func(context.Context) (api.Module, error)) (*instance, error) {
+// instantiateIn makes an instance over a memory that starts with initial and has at most limit bytes. The caller closes it, or gives it an
+// image. ErrUnavailable when the budget has no room for it.
+func instantiateIn(ctx context.Context, limit, initial int64, b *budget, make func(context.Context) (api.Module, error)) (*instance, error) {
 	mem, err := newMemory(limit, b)
 	if err != nil {
 		return nil, err
+	}
+	if !mem.charge(initial) {
+		mem.Free()
+		return nil, errMemoryBudget
 	}
 	mod, err := make(experimental.WithMemoryAllocator(ctx, mem))
 	if err != nil {

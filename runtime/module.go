@@ -2,19 +2,12 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/sys"
-
 	"hearth/backends"
-	"hearth/runtime/rewrite"
 )
 
 // Spec is what one function gives its module.
@@ -43,9 +36,10 @@ type Module struct {
 	args    stringList
 	env     stringList
 	secrets secretDir
-	memory  experimental.MemoryAllocator
+	memory  int64 // bytes an instance may have, in whole pages
 	calls   gate
-	states  sync.Pool // of *call
+	pool    pool
+	counts  counts
 	once    sync.Once
 }
 
@@ -63,16 +57,18 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 	if err != nil {
 		return nil, err
 	}
-	if least := int64(c.facts.MemoryMin) * pageSize; least > spec.Memory {
+	pages := min(spec.Memory/wasmPage, maxPages)
+	if least := int64(c.facts.MemoryMin); least > pages || pages == 0 {
 		e.release(c)
 		return nil, &backends.FieldError{Field: "limits.memory", Value: fmt.Sprint(spec.Memory),
-			Allowed: fmt.Sprintf("at least %d bytes, what the module starts with", least)}
+			Allowed: fmt.Sprintf("at least %d bytes, what the module starts with", max(least, 1)*wasmPage)}
 	}
 	m := &Module{
-		engine: e, spec: spec, code: c, calls: gate{drained: make(chan struct{})},
+		engine: e, spec: spec, code: c, memory: pages * wasmPage, calls: gate{drained: make(chan struct{})},
 		args: newArgs(spec.Args, spec.Key.Name), env: newEnviron(spec.Env), secrets: newSecretDir(spec.SecretPath, spec.Secrets),
-		memory: bounded(spec.Memory),
 	}
+	// What a start function does may depend on the request: there is no state before it to return to.
+	m.pool.fresh = c.facts.HasStart || e.restorer == nil
 	e.mu.Lock()
 	closed := e.closed
 	if !closed {
@@ -86,6 +82,9 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 	return m, nil
 }
 
+// maxPages is how much memory wasm can address, in pages.
+const maxPages = 65536
+
 // Close waits for the calls in flight and frees the module. Later calls get ErrGone.
 func (m *Module) Close() error {
 	m.calls.close()
@@ -93,6 +92,7 @@ func (m *Module) Close() error {
 		m.engine.mu.Lock()
 		delete(m.engine.modules, m)
 		m.engine.mu.Unlock()
+		m.pool.close(m)
 		m.engine.release(m.code)
 	})
 	return nil
@@ -104,45 +104,47 @@ func (m *Module) Invoke(ctx context.Context, req *backends.Request, resp backend
 		return backends.Errorf(backends.ErrGone, "function %s was replaced", m.spec.Key)
 	}
 	defer m.calls.leave()
-	c, ok := m.states.Get().(*call)
-	if !ok {
-		c = &call{}
+	m.counts.calls.Add(1)
+	started := time.Now()
+	if ctx.Err() != nil || !m.engine.slots.acquire(ctx) {
+		m.counts.failed.Add(1)
+		return stopReason(ctx, req)
 	}
+	w := m.pool.pop()
+	if w == nil {
+		w = &worker{}
+	}
+	c := &w.call
 	c.begin(ctx, m, req, resp)
-	err := m.run(c)
-	c.log.finish()
+	c.slot, c.running = true, started
+	err := m.answer(w, started)
+	if err != nil {
+		m.counts.failed.Add(1)
+	}
+	slot := c.slot
 	c.end()
-	m.states.Put(c)
+	m.give(w)
+	if slot {
+		m.engine.slots.release()
+	}
 	return err
 }
 
-// run enters a fresh instance.
-func (m *Module) run(c *call) error {
-	started := time.Now()
-	if c.over() {
-		return c.stopReason()
-	}
-	if c.slot = m.engine.slots.acquire(c); !c.slot {
-		return c.stopReason()
-	}
-	defer c.leave()
-	c.running = time.Now()
+// answer runs a call in its worker.
+func (m *Module) answer(w *worker, started time.Time) error {
+	c := &w.call
 	if m.spec.ClassicLog {
 		m.classicLine(started, "Forking fprocess.")
 	}
-	guest, err := m.engine.wasm.InstantiateModule(experimental.WithMemoryAllocator(c, m.memory), m.code.guest,
-		wazero.NewModuleConfig().WithName("").WithStartFunctions())
-	if err != nil {
-		return m.verdict(c, err)
-	}
-	defer guest.Close(context.Background())
-	c.counter = guest.ExportedGlobal(rewrite.FuelExport).(api.MutableGlobal)
-	c.counter.Set(freshCounter)
+	err := m.ready(w)
 	entered := time.Now()
-	_, err = guest.ExportedFunction("_start").Call(c)
-	if err = m.verdict(c, err); err == nil {
+	switch err {
+	case nil:
+		err = w.enter()
+	case errEnded:
 		err = c.answer.finish()
 	}
+	c.log.finish()
 	ended := time.Now()
 	c.req.Phases = backends.Phases{Start: entered.Sub(started), Run: ended.Sub(entered)}
 	if m.spec.ClassicLog {
@@ -151,63 +153,34 @@ func (m *Module) run(c *call) error {
 	return err
 }
 
-// classicLine logs a line as the classic watchdog prints it.
-func (m *Module) classicLine(at time.Time, text string) {
-	if m.spec.Log != nil {
-		m.spec.Log([]byte(at.UTC().Format("2006/01/02 15:04:05 ") + text))
-	}
+// counts are what Stats reports.
+type counts struct {
+	calls, failed, made, closed atomic.Int64
 }
 
-// verdict turns what the engine returned into an error of a kind; nil for a program that ended well.
-func (m *Module) verdict(c *call, err error) error {
-	if err == nil {
-		return nil
-	}
-	var h *halt
-	if errors.As(err, &h) {
-		return h.err
-	}
-	var exit *sys.ExitError
-	if errors.As(err, &exit) {
-		switch code := exit.ExitCode(); {
-		case code == 0:
-			return nil
-		default:
-			return backends.Errorf(backends.ErrFunction, "the function ended with exit status %d", code)
-		}
-	}
-	trap, _, _ := strings.Cut(err.Error(), "\n")
-	c.log.finish()
-	c.log.write([]byte(err.Error() + "\n"))
-	return backends.Errorf(backends.ErrFunction, "the function was stopped by a trap: %s", strings.TrimPrefix(trap, "wasm error: "))
+// Stats is what a module has done since it was loaded.
+type Stats struct {
+	Calls     int64 // all of them
+	Failed    int64 // of those, the ones that ended with an error
+	InFlight  int   // running or waiting for a run slot
+	Made      int64 // instances
+	Instances int64 // now
+	Idle      int   // of those, the ones no call uses
+	Image     int64 // bytes that the image takes
 }
 
-const pageSize = 64 << 10
-
-// bounded allocates memories of at most so many bytes.
-type bounded int64
-
-func (b bounded) Allocate(_, most uint64) experimental.LinearMemory {
-	return &boundedMemory{most: min(most, uint64(b))}
-}
-
-type boundedMemory struct {
-	buf  []byte
-	most uint64
-}
-
-// Reallocate grows the memory; nil above the bound, which memory.grow answers with -1.
-func (m *boundedMemory) Reallocate(size uint64) []byte {
-	if size > m.most {
-		return nil
+// Stats reports on the module.
+func (m *Module) Stats() Stats {
+	s := Stats{Calls: m.counts.calls.Load(), Failed: m.counts.failed.Load(), InFlight: m.InFlight(), Made: m.counts.made.Load()}
+	s.Instances = s.Made - m.counts.closed.Load()
+	m.pool.mu.Lock()
+	s.Idle = len(m.pool.idle)
+	if m.pool.image != nil {
+		s.Image = m.pool.image.private
 	}
-	if grown := int(size) - len(m.buf); grown > 0 {
-		m.buf = append(m.buf, make([]byte, grown)...)
-	}
-	return m.buf
+	m.pool.mu.Unlock()
+	return s
 }
-
-func (m *boundedMemory) Free() { m.buf = nil }
 
 // InFlight is how many calls the module answers now.
 func (m *Module) InFlight() int { return int(m.calls.state.Load() >> 1) }

@@ -50,6 +50,8 @@ type Engine struct {
 	exited  *sys.ExitError // what proc_exit(0) unwinds with
 	slots   slots
 
+	budget   budget             // of all instances' memory
+	restorer *restorer          // nil = every call has an instance of its own
 	compiler *compiler          // nil = compile in this process
 	ctx      context.Context    // of compilations
 	cancel   context.CancelFunc // ends them
@@ -58,7 +60,7 @@ type Engine struct {
 	closed  bool
 	code    map[digest]*code // compiled modules in use
 	modules map[*Module]struct{}
-	flights sync.WaitGroup // compilations
+	flights sync.WaitGroup // compilations and the sweeper
 }
 
 // New makes an engine. ErrInvalid names the field of a Config that cannot be used.
@@ -70,6 +72,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		code:    map[digest]*code{},
 		modules: map[*Module]struct{}{},
 		slots:   slots{free: cfg.Slots},
+		budget:  budget{limit: cfg.MemoryBudget},
 	}
 	if cfg.Slots <= 0 {
 		e.slots.free = goruntime.GOMAXPROCS(0)
@@ -90,12 +93,18 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.cache, err = openCache(dir); err != nil {
 		return nil, err
 	}
+	if e.restorer, err = newRestorer(restoreAuto); err != nil {
+		e.log.Warn("instances cannot be restored here: every call makes one", "error", err)
+		e.restorer = nil
+	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.wasm = wazero.NewRuntimeWithConfig(ctx, engineConfig(e.cache))
 	if err := errors.Join(e.provideWASI(ctx), e.provideYield(ctx)); err != nil {
 		_ = e.Close()
 		return nil, fmt.Errorf("provide the host functions: %w", err)
 	}
+	e.flights.Add(1)
+	go e.sweep()
 	return e, nil
 }
 
@@ -123,7 +132,7 @@ func openCacheDir(dir string) (string, error) {
 	if info.Mode().Perm()&0o022 != 0 {
 		return "", &backends.FieldError{Field: "CacheDir", Value: dir, Allowed: "a directory only its owner can write (chmod 700)"}
 	}
-	return dir, sweep(dir)
+	return dir, sweepCache(dir)
 }
 
 // openCache opens the cache of compiled code.
@@ -155,6 +164,9 @@ func (e *Engine) Close() error {
 	e.flights.Wait()
 	for _, m := range open {
 		_ = m.Close()
+	}
+	if e.restorer != nil {
+		e.restorer.close()
 	}
 	ctx := context.Background()
 	err := e.wasm.Close(ctx)

@@ -17,6 +17,8 @@ const stackAllowance = 4 << 20
 // freshCounter is what a guest's counter is set to before it is entered.
 const freshCounter = (uint64)((1<<31-stackAllowance)<<32 | (1<<31 - rewrite.Refill))
 
+var errStack = backends.Errorf(backends.ErrFunction, "the function was stopped: its calls are nested too deeply (stack above %d MiB)", stackAllowance>>20)
+
 // provideYield makes known the host function that a metered guest calls when its fuel or its stack is spent. This is the only place
 // where a guest that computes can be stopped: compiled code is never interrupted, not even by the garbage collector.
 func (e *Engine) provideYield(ctx context.Context) error {
@@ -33,7 +35,7 @@ func yield(ctx context.Context, guest api.Module, _ []uint64) {
 	}
 	spent := rewrite.Counter(counter.Get())
 	if spent.StackSpent() {
-		panic(&halt{backends.Errorf(backends.ErrFunction, "the function was stopped: its calls are nested too deeply (stack above %d MiB)", stackAllowance>>20)})
+		panic(&halt{errStack})
 	}
 	c.check()
 	c.share()
@@ -43,7 +45,7 @@ func yield(ctx context.Context, guest api.Module, _ []uint64) {
 // check unwinds the guest if its call is over. It reads the clock itself: while guests keep every CPU, no timer fires.
 func (c *call) check() {
 	if c.over() {
-		panic(&halt{c.stopReason()})
+		panic(&halt{stopReason(c.ctx, c.req)})
 	}
 }
 
@@ -51,14 +53,14 @@ func (c *call) over() bool {
 	return c.timed && time.Now().After(c.deadline) || c.ctx.Err() != nil
 }
 
-// stopReason says why the call is over.
-func (c *call) stopReason() error {
-	if errors.Is(c.ctx.Err(), context.Canceled) {
+// stopReason says why a call is over.
+func stopReason(ctx context.Context, req *backends.Request) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return backends.Errorf(backends.ErrCanceled, "the caller did not wait for the answer")
 	}
 	after := ""
-	if c.timed && !c.req.Start.IsZero() {
-		after = " of " + c.deadline.Sub(c.req.Start).Round(time.Millisecond).String()
+	if deadline, ok := ctx.Deadline(); ok && !req.Start.IsZero() {
+		after = " of " + deadline.Sub(req.Start).Round(time.Millisecond).String()
 	}
 	return backends.Errorf(backends.ErrDeadline, "the function did not answer within its time limit%s (%s)", after, backends.KeyTimeout)
 }
@@ -82,7 +84,7 @@ func (c *call) resume() {
 	c.slot = c.module.engine.slots.acquire(c)
 	c.check()
 	if !c.slot { // the context ended for a reason check does not know
-		panic(&halt{c.stopReason()})
+		panic(&halt{stopReason(c.ctx, c.req)})
 	}
 	c.running = time.Now()
 }

@@ -1,0 +1,199 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"hearth/backends"
+)
+
+// When idle instances give memory back: first the pages calls have written, then everything. A new instance of an image costs tens of
+// microseconds.
+const (
+	trimAfter  = 5 * time.Second
+	closeAfter = time.Minute
+	sweepEvery = time.Second
+)
+
+// pool keeps the idle instances of one module. The last one used is the next one used: its memory is warm, and the others can rest. Every
+// instance in it is in the state of the image.
+type pool struct {
+	mu    sync.Mutex
+	idle  []*worker
+	image *image
+	fresh bool // instances cannot be restored: one per call
+}
+
+// pop takes the instance that was used last; nil if there is none.
+func (p *pool) pop() *worker {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	if n == 0 {
+		return nil
+	}
+	w := p.idle[n-1]
+	p.idle[n-1] = nil
+	p.idle = p.idle[:n-1]
+	return w
+}
+
+// ready makes sure that a worker has an instance in its first state and the memory for it.
+func (m *Module) ready(w *worker) error {
+	if w.instance != nil {
+		if size := int64(w.mem.size); w.mem.charge(size) || m.engine.evict(m) && w.mem.charge(size) {
+			return nil
+		}
+		return errMemoryBudget
+	}
+	err := w.instantiate(m)
+	if errors.Is(err, errMemoryBudget) && m.engine.evict(m) {
+		err = w.instantiate(m)
+	}
+	if err != nil || m.pool.fresh {
+		return err
+	}
+	img, err := m.imageOf(w)
+	if err == nil {
+		err = w.adopt(img)
+	}
+	if err != nil {
+		w.unfit = true
+	}
+	return err
+}
+
+var errMemoryBudget = backends.Errorf(backends.ErrUnavailable, "the memory for all functions together is in use (--memory-budget)")
+
+// imageOf returns the image of the module, which the first instance made is the model of.
+func (m *Module) imageOf(w *worker) (*image, error) {
+	m.pool.mu.Lock()
+	defer m.pool.mu.Unlock()
+	if m.pool.image == nil {
+		img, err := captureImage(w.mod, traitsOf(&m.code.facts))
+		if err != nil {
+			return nil, err
+		}
+		m.pool.image = img
+	}
+	return m.pool.image, nil
+}
+
+// give puts an instance back into its first state and into the pool; one that is not fit for it is closed.
+func (m *Module) give(w *worker) {
+	p := &m.pool
+	if w.instance == nil {
+		return
+	}
+	if w.unfit || p.fresh {
+		m.discard(w)
+		return
+	}
+	if err := w.restore(m.engine.restorer); err != nil {
+		m.engine.log.Error("an instance could not be restored", "function", m.spec.Key.String(), "error", err)
+		m.discard(w)
+		return
+	}
+	w.mem.release(int64(w.left.bytes))
+	w.since, w.lean = time.Now(), false
+	p.mu.Lock() // Close waits for this call before it closes the pool
+	p.idle = append(p.idle, w)
+	p.mu.Unlock()
+}
+
+func (m *Module) discard(w *worker) {
+	m.counts.closed.Add(1)
+	w.close(context.Background())
+}
+
+// rest trims instances idle for long, the oldest first, and closes those idle for longer.
+func (m *Module) rest(now time.Time) {
+	p := &m.pool
+	p.mu.Lock()
+	old := 0
+	for old < len(p.idle) && now.Sub(p.idle[old].since) > closeAfter {
+		old++
+	}
+	gone := append([]*worker(nil), p.idle[:old]...)
+	p.idle = append(p.idle[:0], p.idle[old:]...)
+	for _, w := range p.idle {
+		if now.Sub(w.since) <= trimAfter {
+			break
+		}
+		if !w.lean { // under the mutex: nobody may take it meanwhile
+			w.lean = true
+			if err := w.mem.drop(0, w.mem.touched); err != nil {
+				m.engine.log.Error("an idle instance could not be trimmed", "function", m.spec.Key.String(), "error", err)
+			}
+			w.left = residue{}
+			w.mem.release(0)
+		}
+	}
+	p.mu.Unlock()
+	for _, w := range gone {
+		m.discard(w)
+	}
+}
+
+// drain closes every idle instance.
+func (p *pool) drain(m *Module) int {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	for _, w := range idle {
+		m.discard(w)
+	}
+	return len(idle)
+}
+
+// close frees what the pool holds. No call is in flight.
+func (p *pool) close(m *Module) {
+	p.drain(m)
+	if p.image != nil {
+		p.image.close()
+		p.image = nil
+	}
+}
+
+// evict makes room in the memory budget by closing idle instances of other modules; false if there are none.
+func (e *Engine) evict(except *Module) bool {
+	e.mu.Lock()
+	others := make([]*Module, 0, len(e.modules))
+	for m := range e.modules {
+		if m != except {
+			others = append(others, m)
+		}
+	}
+	e.mu.Unlock()
+	closed := 0
+	for _, m := range others {
+		closed += m.pool.drain(m)
+	}
+	return closed > 0
+}
+
+// sweep lets idle instances rest until the engine closes.
+func (e *Engine) sweep() {
+	defer e.flights.Done()
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-e.ctx.Done():
+			return
+		case now := <-ticker.C:
+			e.mu.Lock()
+			modules := make([]*Module, 0, len(e.modules))
+			for m := range e.modules {
+				modules = append(modules, m)
+			}
+			e.mu.Unlock()
+			for _, m := range modules {
+				m.rest(now)
+			}
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/sys"
+
+	"hearth/backends"
+	"hearth/runtime/rewrite"
+)
+
+// worker is one instance with all that a call in it needs, so that a warm call makes nothing new.
+type worker struct {
+	*instance // nil until the first call that needs it
+	call      call
+	entry     api.Function // kept: making one costs more than a call
+	since     time.Time    // it went idle
+	lean      bool         // it was trimmed since then
+	unfit     bool         // for another call
+}
+
+// errEnded is how a program that ends well in its start function comes out of instantiation.
+var errEnded = errors.New("the program ended in its start function")
+
+// instantiate makes the worker's instance. A start function of the module runs as part of the worker's call.
+func (w *worker) instantiate(m *Module) error {
+	c := &w.call
+	in, err := instantiateIn(c, m.memory, int64(m.code.facts.MemoryMin)*wasmPage, &m.engine.budget, func(ctx context.Context) (api.Module, error) {
+		mod, err := m.engine.wasm.InstantiateModule(ctx, m.code.guest, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+		if err == nil {
+			return mod, nil
+		}
+		if err = c.verdict(err); err == nil {
+			err = errEnded
+		}
+		return nil, err
+	})
+	if err != nil {
+		return err
+	}
+	m.counts.made.Add(1)
+	w.instance, w.entry = in, in.mod.ExportedFunction("_start")
+	c.counter = in.mod.ExportedGlobal(rewrite.FuelExport).(api.MutableGlobal)
+	return nil
+}
+
+// enter runs the guest for the request that its call holds.
+func (w *worker) enter() error {
+	c := &w.call
+	c.counter.Set(freshCounter)
+	err := w.entry.CallWithStack(c, nil)
+	if err != nil {
+		// The engine keeps the stack it grew.
+		w.unfit = errors.Is(err, errStack) || strings.Contains(err.Error(), "stack overflow")
+		err = c.verdict(err)
+	}
+	if err == nil {
+		err = c.answer.finish()
+	}
+	return err
+}
+
+// verdict turns what the engine returned into an error of a kind; nil for a program that ended well.
+func (c *call) verdict(err error) error {
+	var h *halt
+	if errors.As(err, &h) {
+		return h.err
+	}
+	var exit *sys.ExitError
+	if errors.As(err, &exit) {
+		if exit.ExitCode() == 0 {
+			return nil
+		}
+		return backends.Errorf(backends.ErrFunction, "the function ended with exit status %d", exit.ExitCode())
+	}
+	trap, _, _ := strings.Cut(err.Error(), "\n")
+	c.log.finish()
+	c.log.write([]byte(err.Error() + "\n"))
+	return backends.Errorf(backends.ErrFunction, "the function was stopped by a trap: %s", strings.TrimPrefix(trap, "wasm error: "))
+}
+
+// classicLine logs a line as the classic watchdog prints it.
+func (m *Module) classicLine(at time.Time, text string) {
+	if m.spec.Log != nil {
+		m.spec.Log(fmt.Append(nil, at.UTC().Format("2006/01/02 15:04:05 "), text))
+	}
+}
