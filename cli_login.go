@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"hearth/backends"
+	"hearth/gateway/client"
 )
 
 // logins is the file in which faas-cli and we keep credentials.
@@ -81,4 +85,50 @@ func (l *logins) set(gateway, user, password string) {
 		}
 	}
 	l.Auths = append(l.Auths, entry)
+}
+
+// loginCommand keeps credentials for a gateway where faas-cli looks too.
+type loginCommand struct {
+	Username string `short:"u" default:"admin" help:"User (${default})."`
+	connection
+}
+
+// Run reads the password from standard input, tries it, and keeps it.
+func (l *loginCommand) Run(ctx context.Context, p *process) error {
+	c, err := l.connect(p, "")
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(io.LimitReader(p.stdin, maxCredential+2))
+	password := strings.TrimRight(string(text), "\r\n")
+	if err != nil || password == "" || len(password) > maxCredential {
+		return &usageError{errors.New("standard input must be the password, such as: hearth login < password-file")}
+	}
+	gateway := c.Gateway()
+	if c, err = client.New(gateway, l.Username, password); err != nil {
+		return &usageError{err}
+	}
+	if _, err := c.List(ctx, ""); errors.Is(err, client.ErrUnauthorized) {
+		return err // explain would say to log in
+	} else if err != nil {
+		return explain(c, err)
+	}
+	path := loginsPath(p.layers.environ)
+	known, err := readLogins(path)
+	if err != nil {
+		return err
+	}
+	known.set(gateway, l.Username, password)
+	data, err := yaml.Marshal(known)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	if err := writeFileDurably(path, data); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.stdout, "logged in at %s as %s; the credentials are in %s\n", gateway, l.Username, path)
+	return err
 }

@@ -48,10 +48,21 @@ type process struct {
 
 // commands is the command line.
 type commands struct {
-	Serve    serveCommand    `cmd:"" default:"withargs" help:"Serve the API and the functions; the default."`
-	Simulate simulateCommand `cmd:"" help:"Show what scale labels do to a load, without a server."`
-	Version  versionCommand  `cmd:"" help:"Say which Hearth this is."`
-	Compile  compileCommand  `cmd:"" hidden:"" help:"Compile one module for a server."`
+	Serve     serveCommand      `cmd:"" default:"withargs" help:"Serve the API and the functions; the default."`
+	Deploy    deployCommand     `cmd:"" help:"Deploy functions: an image, a .wasm file, a function of the store, or a stack file."`
+	List      listCommand       `cmd:"" aliases:"ls" help:"List functions."`
+	Describe  describeCommand   `cmd:"" help:"Say everything about a function."`
+	Invoke    invokeCommand     `cmd:"" help:"Call a function."`
+	Logs      logsCommand       `cmd:"" help:"Print what a function wrote."`
+	Remove    removeCommand     `cmd:"" aliases:"rm" help:"Remove functions."`
+	Scale     scaleCommand      `cmd:"" help:"Set how many replicas a function has."`
+	Secret    secretCommands    `cmd:"" help:"List, create, update and remove secrets."`
+	Namespace namespaceCommands `cmd:"" aliases:"ns" help:"List, create and remove namespaces."`
+	Store     storeCommands     `cmd:"" help:"Look at the functions that every server has."`
+	Login     loginCommand      `cmd:"" help:"Keep credentials for a gateway."`
+	Simulate  simulateCommand   `cmd:"" help:"Show what scale labels do to a load, without a server."`
+	Version   versionCommand    `cmd:"" help:"Say which Hearth this is."`
+	Compile   compileCommand    `cmd:"" hidden:"" help:"Compile one module for a server."`
 }
 
 // run parses and runs one command and gives the exit code.
