@@ -43,8 +43,8 @@ type failureRecord struct {
 	distinct float64 // the same without immediate repetitions
 	at       time.Time
 	last     [sha256.Size]byte
-	strikes  int // failures beyond the limit since count was last 0
-	until    time.Time
+	strikes  int       // failures beyond the limit since count was last 0
+	until    time.Time // a guesser is not heard before
 }
 
 // blocked gives how long this client must not be heard, 0 if it may.
@@ -62,9 +62,6 @@ func (f *failures) blocked(client clientKey, now time.Time) time.Duration {
 	if r.count == 0 && !now.Before(r.until) {
 		delete(f.byClient, client)
 		f.some.Store(len(f.byClient) > 0)
-		return 0
-	}
-	if r.distinct <= failuresPerMinute {
 		return 0
 	}
 	return max(0, r.until.Sub(now))
@@ -99,7 +96,9 @@ func (f *failures) add(client clientKey, guess [sha256.Size]byte, now time.Time)
 	r.distinct = min(r.distinct, 2*failuresPerMinute)
 	wait := min(time.Second<<min(r.strikes, 10), maxFailureWait)
 	r.strikes++
-	r.until = now.Add(wait)
+	if r.distinct > failuresPerMinute {
+		r.until = now.Add(wait)
+	}
 	return wait
 }
 
