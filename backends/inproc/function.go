@@ -239,7 +239,7 @@ func (b *hosted) load(s backends.Status) (module, error) {
 	i, _ := h.parseImage(s.Image) // an image that is none any more has no defaults
 	wasm, err := h.modules.read(digest)
 	if err != nil && i.wasm != nil && digestOf(i.wasm) == digest {
-		wasm, err = i.wasm, h.modules.keep(ctx, i.wasm) // the store's copy is as good
+		wasm, err = i.wasm, h.modules.keep(ctx, i.wasm, h.accepts) // the store's copy is as good
 	}
 	if err != nil {
 		return nil, err

@@ -67,6 +67,11 @@ func (b *hosted) accept(ctx context.Context, f backends.Function, put func(conte
 	if err := put(ctx, f); err != nil {
 		return err
 	}
+	if digest, ok := moduleOf(f); ok {
+		if err := b.host.history.add(key, digest); err != nil {
+			b.host.log.Warn("history of modules", "function", key, "error", err)
+		}
+	}
 	b.settle(ctx, key)
 	return nil
 }
@@ -246,7 +251,18 @@ func (b *hosted) close() {
 // modules is the power to store modules.
 type modules struct{ host *Host }
 
+// accepts says whether a module can be a function and has room.
+func (h *Host) accepts(wasm []byte) error {
+	if err := h.engine.Check(wasm); err != nil {
+		return err
+	}
+	if h.modules.has(digestOf(wasm)) {
+		return nil
+	}
+	return h.room(int64(len(wasm)))
+}
+
 // Put stores a module that can be a function.
 func (m modules) Put(ctx context.Context, r io.Reader) (backends.Module, error) {
-	return m.host.modules.put(ctx, r, m.host.engine.Check)
+	return m.host.modules.put(ctx, r, m.host.accepts)
 }

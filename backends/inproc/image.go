@@ -137,10 +137,13 @@ func (h *Host) fetch(ctx context.Context, name string, i image) (wasm []byte, di
 	if wasm == nil {
 		wasm, err = h.modules.read(digest)
 	} else {
-		err = h.modules.keep(ctx, wasm)
+		err = h.modules.keep(ctx, wasm, h.accepts)
 	}
-	if errors.Is(err, backends.ErrNotFound) {
+	switch {
+	case errors.Is(err, backends.ErrNotFound):
 		err = backends.Errorf(backends.ErrInvalid, "image %s: %v", name, err) // not %w: what is not found is not the function
+	case err != nil:
+		err = fmt.Errorf("image %s: %w", name, err)
 	}
 	if err != nil {
 		unpin()

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hearth/backends"
@@ -34,7 +35,7 @@ type Config struct {
 	SecretPath string                 // where functions find secrets; empty = /var/openfaas/secrets
 	MaxModule  int64                  // of one module; 64 MiB
 	MaxAnswer  int64                  // of one answer; 32 MiB
-	DiskCap    int64                  // of all modules; no bound
+	DiskCap    int64                  // of all modules and their compiled code; no bound
 	LogFile    int64                  // of one of a function's three log files; 10 MiB
 	LogTotal   int64                  // of all logs; 1 GiB
 	Logger     *slog.Logger           // nil drops
@@ -47,7 +48,11 @@ type Host struct {
 	modules *moduleStore
 	logs    *logStore
 	log     *slog.Logger
+	history *history
 	loads   chan struct{} // holds a token for each load under way
+
+	collecting sync.Mutex
+	codeBytes  atomic.Int64 // compiled code on the disk, when last looked at
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -62,6 +67,7 @@ type engine interface {
 	Check(wasm []byte) error
 	Compile(ctx context.Context, wasm []byte) error
 	Load(ctx context.Context, wasm []byte, spec runtime.Spec) (module, error)
+	Retain(keep func(digest string) bool) (bytes int64, err error)
 }
 
 // module is a *runtime.Module.
@@ -109,7 +115,11 @@ func open(ctx context.Context, cfg Config, e engine) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, engine: e, modules: modules, logs: logs, log: cfg.Logger, loads: make(chan struct{}, 2*goruntime.GOMAXPROCS(0))}
+	past, err := openHistory(filepath.Join(cfg.Dir, "history"))
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{history: past, cfg: cfg, engine: e, modules: modules, logs: logs, log: cfg.Logger, loads: make(chan struct{}, 2*goruntime.GOMAXPROCS(0))}
 	h.ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	h.spawn(h.keepHouse)
 	return h, nil
@@ -164,12 +174,17 @@ const houseEvery = time.Minute
 func (h *Host) keepHouse() {
 	tick := time.NewTicker(houseEvery)
 	defer tick.Stop()
+	var collected time.Time
 	for {
 		select {
 		case now := <-tick.C:
 			h.logs.closeIdle(now)
 			for _, b := range h.backends() {
 				b.parkIdle()
+			}
+			if now.Sub(collected) >= collectEvery {
+				h.collect(0)
+				collected = now
 			}
 		case <-h.ctx.Done():
 			return

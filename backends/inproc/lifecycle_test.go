@@ -32,8 +32,9 @@ type fakeEngine struct {
 	fail  error
 }
 
-func (e *fakeEngine) Check([]byte) error                    { return nil }
-func (e *fakeEngine) Compile(context.Context, []byte) error { return nil }
+func (e *fakeEngine) Check([]byte) error                      { return nil }
+func (e *fakeEngine) Compile(context.Context, []byte) error   { return nil }
+func (e *fakeEngine) Retain(func(string) bool) (int64, error) { return 0, nil }
 
 func (e *fakeEngine) Load(ctx context.Context, _ []byte, spec runtime.Spec) (module, error) {
 	e.mu.Lock()

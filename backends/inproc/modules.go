@@ -187,15 +187,16 @@ func (s *moduleStore) adopt(part, digest string, size int64) error {
 	return nil
 }
 
-// keep stores bytes that were checked already, unless the store has them.
-func (s *moduleStore) keep(ctx context.Context, wasm []byte) error {
+// keep stores bytes if check accepts them, unless the store has them.
+func (s *moduleStore) keep(ctx context.Context, wasm []byte, check func(wasm []byte) error) error {
 	digest := digestOf(wasm)
 	if s.has(digest) {
 		if _, err := s.read(digest); err == nil {
+			s.touch(digest)
 			return nil
 		}
 	}
-	_, err := s.put(ctx, bytes.NewReader(wasm), func([]byte) error { return nil })
+	_, err := s.put(ctx, bytes.NewReader(wasm), check)
 	return err
 }
 

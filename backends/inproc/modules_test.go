@@ -97,7 +97,7 @@ func TestDamagedModuleIsSetAsideAndCanBeStoredAgain(t *testing.T) {
 	if _, err := s.read(m.Digest); !errors.Is(err, backends.ErrNotFound) {
 		t.Errorf("read after it was set aside: %v", err)
 	}
-	if err := s.keep(t.Context(), []byte("good")); err != nil {
+	if err := s.keep(t.Context(), []byte("good"), accept); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := s.read(m.Digest); err != nil || string(got) != "good" {
