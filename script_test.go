@@ -120,6 +120,11 @@ func setupScript(env *testscript.Env) error {
 	home := filepath.Join(env.WorkDir, "home")
 	env.Setenv("HOME", home)
 	env.Setenv("XDG_STATE_HOME", filepath.Join(home, "state"))
+	modules, err := filepath.Abs("backends/inproc/store/wasm")
+	if err != nil {
+		return err
+	}
+	env.Setenv("MODULES", modules)
 	env.Values["server"] = &scriptServer{}
 	env.Defer(func() {
 		if s := env.Values["server"].(*scriptServer); s.instance != nil {

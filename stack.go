@@ -200,3 +200,14 @@ func expand(expression string, environ map[string]string) (string, bool) {
 	}
 	return value, true
 }
+
+// files lists the files that the stack is made of, modules apart.
+func (s *stack) files() []string {
+	files := []string{s.path}
+	for _, f := range s.Functions {
+		for _, name := range f.EnvironmentFile {
+			files = append(files, filepath.Join(filepath.Dir(s.path), name))
+		}
+	}
+	return files
+}
