@@ -164,6 +164,9 @@ func run(t testing.TB, r wazero.Runtime, m *Module, binary []byte, seed uint64, 
 			if err != nil && (errors.Is(err, errTooLong) || strings.Contains(err.Error(), "stack overflow")) {
 				return h, true, nil
 			}
+			if c := g.ExportedGlobal(FuelExport); c != nil && err == nil && Counter(c.Get())>>32 != NewCounter(0, 256<<10)>>32 {
+				t.Errorf("%s%v did not give its stack back", e.Name, args)
+			}
 			for j, ty := range e.Type.Results {
 				if j < len(results) && ty != byte(V128) {
 					results[j] = canonical(ty, results[j])
