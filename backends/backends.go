@@ -57,6 +57,8 @@ type Powers struct {
 	Namespaces Namespaces
 	Logs       Logs
 	Usage      UsageReader
+	Leaser     Leaser
+	Peers      Peers
 	Modules    Modules
 	Store      Store
 }
@@ -143,6 +145,32 @@ type Usage struct {
 // ErrUnavailable when there is no fresh figure.
 type UsageReader interface {
 	Usage(ctx context.Context, key Key) (Usage, error)
+}
+
+// Leaser gives one of several gateways a role, one at a time.
+type Leaser interface {
+	// Acquire waits until the role of that name is ours or ctx ends.
+	Acquire(ctx context.Context, name string) (Lease, error)
+}
+
+// Lease is a role held for a while and renewed by its holder in the background.
+type Lease interface {
+	// Term grows with every holder: a write that carries a lower one is late.
+	Term() int64
+	// Expires is until when nobody else can hold the role; it moves with every
+	// renewal. It is a reading of this process' monotonic clock.
+	Expires() time.Time
+	// Lost is closed before another holder can exist.
+	Lost() <-chan struct{}
+	// Release ends it at once.
+	Release(ctx context.Context) error
+}
+
+// Peers finds the other gateways that serve the same functions.
+type Peers interface {
+	// Peers gives the host:port of each one's internal listener, without our
+	// own, sorted. An error means that they are not known now.
+	Peers(ctx context.Context) ([]string, error)
 }
 
 // Module is a stored WebAssembly module.

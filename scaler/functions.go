@@ -19,11 +19,9 @@ type function struct {
 	policy   backends.ScalePolicy
 	alerts   bool // its label scale.factor leaves it to alerts
 	window   *Window
-	seen     bool          // load holds an earlier sample
-	load     backends.Load // as last counted
-	ordered  int           // replicas that we asked for last; -1 = never
-	ordering bool          // a Scale of ours is under way
-	byHand   time.Time     // when somebody else scaled it; zero = did not happen
+	ordered  int       // replicas that we asked for last; -1 = never
+	ordering bool      // a Scale of ours is under way
+	byHand   time.Time // when somebody else scaled it; zero = did not happen
 	latest   Decision
 	events   []backends.ScaleEvent
 }

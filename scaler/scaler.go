@@ -3,7 +3,9 @@ package scaler
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,10 +26,16 @@ type Config struct {
 	// Scale sets a function's replicas; Backend.Scale.
 	Scale func(ctx context.Context, key backends.Key, replicas int) error
 	// Usage measures functions that scale by cpu; nil leaves those alone.
-	Usage    backends.UsageReader
-	Defaults backends.ScalePolicy // of functions that say nothing
-	Logger   *slog.Logger
-	Registry *prometheus.Registry
+	Usage backends.UsageReader
+	// Leaser lets one of several gateways scale; nil = there is only this one.
+	Leaser backends.Leaser
+	// Peers finds the other gateways, whose loads count too; nil = none.
+	// PeerToken is what they ask for.
+	Peers     backends.Peers
+	PeerToken string
+	Defaults  backends.ScalePolicy // of functions that say nothing
+	Logger    *slog.Logger
+	Registry  *prometheus.Registry
 }
 
 // Scaler samples loads and scales functions. It is a backends.Table, which is
@@ -37,17 +45,21 @@ type Scaler struct {
 	orders chan struct{} // a slot per Scale under way
 	wait   sync.WaitGroup
 	count  *prometheus.CounterVec
+	client *http.Client
+	lease  atomic.Pointer[backends.Lease] // nil: another gateway leads
 
 	mu        sync.Mutex
 	functions map[backends.Key]*function
-	loads     []backends.Load // reused
-	sampled   time.Time       // when last
+	sources   map[string]*source // of this gateway and of each peer
+
+	loads []backends.Load // reused by the loop
 }
 
 // New makes a Scaler, which does nothing before Run.
 func New(cfg Config) *Scaler {
 	s := &Scaler{
-		cfg: cfg, orders: make(chan struct{}, maxOrders), functions: map[backends.Key]*function{},
+		cfg: cfg, orders: make(chan struct{}, maxOrders), functions: map[backends.Key]*function{}, sources: map[string]*source{},
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}},
 		count: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "hearth_scaler_orders_total",
 			Help: "Changes of replicas that the autoscaler asked for, by direction (up, down, zero) and result (ok, error).",
@@ -62,7 +74,11 @@ func New(cfg Config) *Scaler {
 // Run samples and scales until ctx ends; then it waits for the orders under
 // way and returns ctx's error.
 func (s *Scaler) Run(ctx context.Context) error {
+	defer s.client.CloseIdleConnections()
 	defer s.wait.Wait()
+	if s.cfg.Leaser != nil {
+		s.wait.Go(func() { s.lead(ctx) })
+	}
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
@@ -77,40 +93,65 @@ func (s *Scaler) Run(ctx context.Context) error {
 	}
 }
 
-// sample adds the second's load to every function's window.
+// sample adds the second's load, summed over all gateways, to every function's
+// window. While a known gateway is silent there is no sample, and so, soon, no
+// decision.
 func (s *Scaler) sample(ctx context.Context, now time.Time) {
 	used := s.usage(ctx)
+	peers, complete := s.peerLoads(ctx)
+	s.loads = s.cfg.Loads(s.loads[:0])
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	elapsed := now.Sub(s.sampled).Seconds()
-	s.sampled = now
-	s.loads = s.cfg.Loads(s.loads[:0])
-	for _, load := range s.loads {
-		f := s.functions[load.Key]
-		if f == nil {
-			continue
+	total := make(map[backends.Key]happened, len(s.functions))
+	s.source(self).add(now, s.loads, total)
+	for addr, loads := range peers {
+		if loads == nil {
+			continue // silent: what it did is counted when it speaks again
 		}
-		before, seen := f.load, f.seen
-		f.load, f.seen = load, true
-		if !seen || load.Completed < before.Completed || load.Started < before.Started {
-			continue // a first sample, or a counter that began anew
-		}
-		active := load.InFlight > 0 || load.Started != before.Started || load.Completed != before.Completed
-		value, known := float64(load.Completed-before.Completed)/elapsed, true
-		switch f.policy.Type {
-		case "rps":
-		case "capacity":
-			value = float64(load.InFlight)
-		case "cpu":
-			value, known = used[load.Key]
-		default:
-			known = false
-		}
-		if !known {
-			value = -1 // not a load; what was active still counts
-		}
-		f.window.Add(f.policy, now, value, active)
+		s.source(addr).add(now, loads, total)
 	}
+	for addr := range s.sources {
+		if _, known := peers[addr]; !known && addr != self && complete {
+			delete(s.sources, addr) // it left
+		}
+	}
+	for key, f := range s.functions {
+		h := total[key]
+		load := f.load(h, used)
+		if !complete {
+			load = unknown
+		}
+		f.window.Add(f.policy, now, load, h.active)
+	}
+}
+
+// source gives the counters of one gateway.
+func (s *Scaler) source(addr string) *source {
+	from := s.sources[addr]
+	if from == nil {
+		from = &source{last: map[backends.Key]backends.Load{}}
+		s.sources[addr] = from
+	}
+	from.forget(s.functions)
+	return from
+}
+
+// unknown is no load; what was active still counts.
+const unknown = -1
+
+// load is the function's load in its type's unit.
+func (f *function) load(h happened, used map[backends.Key]float64) float64 {
+	switch f.policy.Type {
+	case "rps":
+		return h.perSecond
+	case "capacity":
+		return h.inFlight
+	case "cpu":
+		if milli, ok := used[f.status.Key]; ok {
+			return milli
+		}
+	}
+	return unknown
 }
 
 // usage asks the backend about the functions that scale by cpu.
@@ -137,20 +178,22 @@ func (s *Scaler) usage(ctx context.Context) map[backends.Key]float64 {
 	return used
 }
 
-// decide decides for every function and orders what is to change.
+// decide decides for every function and, if this gateway leads, orders what is
+// to change.
 func (s *Scaler) decide(ctx context.Context, now time.Time) {
+	until, leads := s.mayOrder(now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, f := range s.functions {
 		f.latest = f.decide(now)
-		if f.latest.Hold || f.ordering {
+		if f.latest.Hold || f.ordering || !leads {
 			continue
 		}
 		select {
 		case s.orders <- struct{}{}:
 			f.ordering, f.ordered = true, f.latest.Want
-			s.wait.Add(1)
-			go s.order(ctx, key, f.status.Replicas, f.latest)
+			from, d := f.status.Replicas, f.latest
+			s.wait.Go(func() { s.order(ctx, until, key, from, d) })
 		default: // the backend is slow; the next second will ask again
 		}
 	}
@@ -171,11 +214,11 @@ func (f *function) decide(now time.Time) Decision {
 	return Decide(f.policy, f.window, have, now)
 }
 
-// order asks the backend for one change and notes what became of it.
-func (s *Scaler) order(ctx context.Context, key backends.Key, from int, d Decision) {
-	defer s.wait.Done()
+// order asks the backend for one change, while this gateway leads at the
+// latest, and notes what became of it.
+func (s *Scaler) order(ctx context.Context, until time.Time, key backends.Key, from int, d Decision) {
 	defer func() { <-s.orders }()
-	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
+	ctx, cancel := context.WithDeadline(ctx, earlier(until, time.Now().Add(orderTimeout)))
 	defer cancel()
 	err := s.cfg.Scale(ctx, key, d.Want)
 	event := backends.ScaleEvent{Time: time.Now(), From: from, To: d.Want, Reason: d.Reason.String()}
@@ -192,6 +235,13 @@ func (s *Scaler) order(ctx context.Context, key backends.Key, from int, d Decisi
 		f.ordering = false
 		f.note(event)
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func direction(from, to int) string {

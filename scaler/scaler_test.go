@@ -3,6 +3,7 @@ package scaler
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -59,13 +60,23 @@ func (w *world) replicas() int {
 	return w.status.Replicas
 }
 
+func (w *world) ordered() []int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.orders)
+}
+
 // run gives a world with one function of those labels to the test, in virtual time.
-func run(t *testing.T, labels map[string]string, test func(t *testing.T, w *world, s *Scaler)) {
+func run(t *testing.T, labels map[string]string, test func(t *testing.T, w *world, s *Scaler), change ...func(*Config)) {
 	synctest.Test(t, func(t *testing.T) {
 		key := backends.Key{Namespace: backends.DefaultNamespace, Name: "f"}
 		w := &world{load: backends.Load{Key: key}}
 		w.status = backends.Status{Function: backends.Function{Key: key, Image: "i", Labels: labels}, Replicas: 1, Available: 1, Generation: 1}
-		s := New(Config{Loads: w.loads, Scale: w.scale, Defaults: backends.DefaultScale, Logger: slog.New(slog.DiscardHandler)})
+		cfg := Config{Loads: w.loads, Scale: w.scale, Defaults: backends.DefaultScale, Logger: slog.New(slog.DiscardHandler)}
+		for _, f := range change {
+			f(&cfg)
+		}
+		s := New(cfg)
 		w.table = s
 		s.Replace([]backends.Entry{{Status: w.status}})
 		ctx, cancel := context.WithCancel(t.Context())
