@@ -186,7 +186,8 @@ func (h *Host) over(more int64) int64 {
 	if h.cfg.DiskCap <= 0 {
 		return 0
 	}
-	return h.modules.bytes() + h.codeBytes.Load() + more - h.cfg.DiskCap
+	_, bytes := h.modules.stats()
+	return bytes + h.codeBytes.Load() + more - h.cfg.DiskCap
 }
 
 // room makes sure that a module can be stored within the disk's cap.
@@ -197,7 +198,7 @@ func (h *Host) room(size int64) error {
 	h.collect(size)
 	if over := h.over(size); over > 0 {
 		return backends.Errorf(backends.ErrUnavailable,
-			"the module's %d bytes do not fit: the modules of deployed functions leave no room under the disk's cap of %d bytes (remove functions, or raise --module-disk-cap)", size, h.cfg.DiskCap)
+			"the module's %d bytes do not fit: the modules of deployed functions leave no room under the disk's cap of %d bytes (remove functions, or raise --module-disk)", size, h.cfg.DiskCap)
 	}
 	return nil
 }
@@ -222,12 +223,12 @@ func (s *moduleStore) drop(may func(string, moduleFile) bool) (removed int) {
 	return removed
 }
 
-// bytes is what all modules take on the disk.
-func (s *moduleStore) bytes() (total int64) {
+// stats gives how many modules there are and what they take on the disk.
+func (s *moduleStore) stats() (modules int, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.files {
-		total += f.size
+		bytes += f.size
 	}
-	return total
+	return len(s.files), bytes
 }

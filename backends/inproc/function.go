@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hearth/backends"
+	"hearth/runtime"
 )
 
 const (
@@ -33,7 +34,8 @@ type function struct {
 	failed   error          // of the last load
 	retry    time.Time      // not before, after failed
 	backoff  time.Duration
-	idle     int // rounds of keeping house without a call
+	idle     int           // rounds of keeping house without a call
+	past     runtime.Stats // of modules that are closed
 	gone     bool
 }
 
@@ -136,6 +138,7 @@ func (f *function) retire(g *generation) {
 	if g == nil {
 		return
 	}
+	f.past = add(f.past, done(g.module.Stats()))
 	free := func() {
 		if err := g.module.Close(); err != nil {
 			f.view.hosted.host.log.Warn("module did not close", "function", f.key, "error", err)
@@ -163,7 +166,9 @@ func (f *function) load() {
 	loading := make(chan struct{})
 	f.loading = loading
 	if !f.view.hosted.host.spawn(func() {
+		begun := time.Now()
 		m, err := f.view.hosted.load(status)
+		f.view.hosted.host.counters.loaded(time.Since(begun), err)
 		f.loaded(m, err, status.Generation, revision)
 		close(loading)
 	}) {

@@ -14,12 +14,15 @@ package inproc
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	goruntime "runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"hearth/backends"
 	"hearth/backends/inproc/store"
@@ -39,6 +42,7 @@ type Config struct {
 	LogFile    int64                  // of one of a function's three log files; 10 MiB
 	LogTotal   int64                  // of all logs; 1 GiB
 	Logger     *slog.Logger           // nil drops
+	Registry   *prometheus.Registry   // gets our metrics; nil = none
 }
 
 // Host runs functions for the backends that it wraps.
@@ -51,6 +55,7 @@ type Host struct {
 	history *history
 	loads   chan struct{} // holds a token for each load under way
 
+	counters   counters
 	collecting sync.Mutex
 	codeBytes  atomic.Int64 // compiled code on the disk, when last looked at
 
@@ -73,6 +78,7 @@ type engine interface {
 // module is a *runtime.Module.
 type module interface {
 	backends.Handler
+	Stats() runtime.Stats
 	Close() error
 }
 
@@ -121,6 +127,11 @@ func open(ctx context.Context, cfg Config, e engine) (*Host, error) {
 	}
 	h := &Host{history: past, cfg: cfg, engine: e, modules: modules, logs: logs, log: cfg.Logger, loads: make(chan struct{}, 2*goruntime.GOMAXPROCS(0))}
 	h.ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if cfg.Registry != nil {
+		if err := cfg.Registry.Register(newMetrics(h)); err != nil {
+			return nil, fmt.Errorf("metrics of functions: %w", err)
+		}
+	}
 	h.spawn(h.keepHouse)
 	return h, nil
 }

@@ -91,6 +91,8 @@ func (m *fakeModule) Invoke(_ context.Context, _ *backends.Request, resp backend
 	return err
 }
 
+func (m *fakeModule) Stats() runtime.Stats { return runtime.Stats{} }
+
 func (m *fakeModule) Close() error {
 	m.calls.Lock()
 	defer m.calls.Unlock()

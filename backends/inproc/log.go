@@ -84,6 +84,7 @@ func (l *functionLog) allow(now time.Time, n int) bool {
 	l.last = now
 	if n = min(n, maxLogLine) + len(logTime); l.budget < float64(n) {
 		l.dropped++
+		l.store.dropped.Add(1)
 		return false
 	}
 	l.budget -= float64(n)

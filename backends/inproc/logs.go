@@ -31,6 +31,7 @@ type logStore struct {
 	total   int64 // bytes of all
 	log     *slog.Logger
 	size    atomic.Int64 // bytes of all now
+	dropped atomic.Int64 // lines of functions that wrote too fast
 
 	mu   sync.Mutex // before any functionLog's
 	logs map[backends.Key]*functionLog
