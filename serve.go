@@ -65,6 +65,7 @@ func (c *Config) prepare(p *process) error {
 type server struct {
 	cfg         *Config
 	log         *slog.Logger
+	registry    *prometheus.Registry
 	data        *dataDir
 	credentials *gateway.Credentials
 	api, aside  net.Listener // API and functions; metrics and health
@@ -81,7 +82,7 @@ type server struct {
 func (c *Config) serve(ctx context.Context, p *process, ready func(context.Context, *server) error) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	s := &server{cfg: c, log: c.logger(p.stderr)}
+	s := &server{cfg: c, log: c.logger(p.stderr), registry: newRegistry()}
 	defer s.close()
 	if err := s.open(ctx, p); err != nil {
 		return err
@@ -224,7 +225,7 @@ func (s *server) openBackend(ctx context.Context) (backends.Backend, error) {
 	host, err := inproc.Open(ctx, inproc.Config{
 		Dir: s.data.in("wasm"), Engine: engine, ModuleDir: c.ModuleDir, Aliases: aliases,
 		MaxModule: int64(c.MaxModule), MaxAnswer: int64(c.MaxAnswer), DiskCap: int64(c.ModuleDisk),
-		LogFile: int64(c.FunctionLog), LogTotal: int64(c.FunctionLogAll), Logger: s.log,
+		LogFile: int64(c.FunctionLog), LogTotal: int64(c.FunctionLogAll), Logger: s.log, Registry: s.registry,
 	})
 	if err != nil {
 		return nil, err
@@ -255,18 +256,24 @@ func compileChild(ctx context.Context) *exec.Cmd {
 	return cmd
 }
 
+// newRegistry makes the registry that /metrics shows, with the process's own
+// figures in it.
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
 // openGateway makes the gateway over the backend.
 func (s *server) openGateway() error {
 	c := s.cfg
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	call := backends.DefaultCall
 	call.Timeout = time.Duration(c.Timeout)
 	var err error
 	s.gateway, err = gateway.New(gateway.Config{
 		Backend: s.backend, Call: call, Scale: backends.DefaultScale,
 		Version: backends.VersionInfo{Release: release, SHA: commit},
-		Logger:  s.log, Registry: registry,
+		Logger:  s.log, Registry: s.registry,
 		Credentials: s.credentials, TLS: s.tls,
 		MaxBody: int64(c.MaxBody), MaxAnswer: int64(c.MaxAnswer), MaxModule: int64(c.MaxModule),
 		SpillDir:      s.data.in("spill"),
