@@ -19,18 +19,23 @@ CLANG=${CLANG:-clang}
 command -v wat2wasm >/dev/null || missing "wabt is not installed (wat2wasm)"
 
 out=.
+objects=$(mktemp -d)
+trap 'rm -rf "$objects"' EXIT
 if [ "${1:-}" = --check ]; then
-	out=$(mktemp -d)
-	trap 'rm -rf "$out"' EXIT
+	out=$objects/out
 fi
 
-# compile OUTPUT SOURCE...: the stack lies below the data, so that an overflow traps instead of overwriting variables.
+# compile OUTPUT SOURCE...: the stack lies below the data, so that an overflow traps instead of overwriting variables. It links apart
+# and without -O, because clang then runs no wasm-opt, whose output depends on whether and which one a machine has.
 compile() {
-	local target=$1
+	local target=$1 source list=()
 	shift
 	mkdir -p "$(dirname "$out/$target")"
-	"$CLANG" --target=wasm32-wasi -O2 -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Werror "$@" \
-		-Wl,--strip-all,--stack-first,-z,stack-size=32768 -o "$out/$target"
+	for source in "$@"; do
+		list+=("$objects/${#list[@]}.o")
+		"$CLANG" --target=wasm32-wasi -O2 -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Werror -c "$source" -o "${list[-1]}"
+	done
+	"$CLANG" --target=wasm32-wasi "${list[@]}" -Wl,--strip-all,--stack-first,-z,stack-size=32768 -o "$out/$target"
 	chmod 644 "$out/$target"
 	built+=("$target")
 }
@@ -41,9 +46,10 @@ for dir in testdata/guests/store/*/; do
 	[ "$name" = lib ] || compile "backends/inproc/store/wasm/$name.wasm" "$dir"*.c testdata/guests/store/lib/*.c
 done
 mkdir -p "$out/runtime/rewrite/testdata"
-"$CLANG" --target=wasm32 -O2 -std=gnu11 -Wall -Wextra -Werror -ffreestanding -nostdlib \
+"$CLANG" --target=wasm32 -O2 -std=gnu11 -Wall -Wextra -Werror -ffreestanding -c testdata/guests/kernels/kernels.c -o "$objects/kernels.o"
+"$CLANG" --target=wasm32 -nostdlib "$objects/kernels.o" \
 	-Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=65536 \
-	-o "$out/runtime/rewrite/testdata/kernels.wasm" testdata/guests/kernels/kernels.c
+	-o "$out/runtime/rewrite/testdata/kernels.wasm"
 chmod 644 "$out/runtime/rewrite/testdata/kernels.wasm"
 built+=(runtime/rewrite/testdata/kernels.wasm)
 for source in testdata/guests/hostile/*.c; do
@@ -60,10 +66,23 @@ status=0
 for file in backends/inproc/store/wasm/*.wasm testdata/guests/hostile/*.wasm; do
 	[[ " ${built[*]} " == *" $file "* ]] || { echo "guests: $file has no source" >&2; status=1; }
 done
+# CORPUS ends with what is built here: all above its last comment is kept as it is.
+corpus=testdata/guests/CORPUS
+mkdir -p "$out/testdata/guests"
+{
+	sed '/^# Ours/,$d' "$corpus"
+	echo "# Ours, built by build.sh from the C or WAT source of the same name."
+	for file in "${built[@]}"; do
+		name=$(basename "$file" .wasm)
+		echo "$(basename "$(dirname "$file")" | sed s/^wasm$/store/)/$name Apache-2.0 $(sha256sum <"$out/$file" | cut -c1-64) - $file"
+	done
+} >"$out/$corpus.new"
+mv "$out/$corpus.new" "$out/$corpus"
+built+=("$corpus")
 if [ "$out" != . ]; then
 	for file in "${built[@]}"; do
 		cmp -s "$out/$file" "$file" || { echo "guests: $file differs from its source; run make guests" >&2; status=1; }
 	done
 fi
-[ $status -ne 0 ] || echo "guests: ${#built[@]} modules, $(cat "${built[@]/#/$out/}" | wc -c) bytes"
+[ $status -ne 0 ] || echo "guests: $((${#built[@]} - 1)) modules, $(cat "${built[@]/#/$out/}" | wc -c) bytes"
 exit $status
