@@ -113,7 +113,11 @@ func (s *instance) password() string {
 	return string(text)
 }
 
-type scriptServer struct{ *instance }
+// scriptServer is the server of a script, if one is running.
+type scriptServer struct {
+	*instance
+	followed lockedBuffer // what follow printed
+}
 
 // setupScript gives a script a home of its own and an end to its server.
 func setupScript(env *testscript.Env) error {
@@ -125,6 +129,16 @@ func setupScript(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("MODULES", modules)
+	wazero, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
+	if err != nil {
+		return err
+	}
+	env.Setenv("WASI", filepath.Join(strings.TrimSpace(string(wazero)), "imports/wasi_snapshot_preview1/example/testdata"))
+	cache, err := exec.Command("go", "env", "GOCACHE").Output() // of the home that scripts do not have
+	if err != nil {
+		return err
+	}
+	env.Setenv("GOCACHE", strings.TrimSpace(string(cache)))
 	env.Values["server"] = &scriptServer{}
 	env.Defer(func() {
 		if s := env.Values["server"].(*scriptServer); s.instance != nil {
@@ -137,12 +151,13 @@ func setupScript(env *testscript.Env) error {
 // scriptCommands are what scripts can do besides running hearth.
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"server":     scriptStart,
-		"stop":       scriptStop,
-		"kill9":      scriptKill,
-		"http":       scriptHTTP,
-		"log":        scriptLog,
-		"eventually": scriptEventually,
+		"server":   scriptStart,
+		"stop":     scriptStop,
+		"kill9":    scriptKill,
+		"http":     scriptHTTP,
+		"log":      scriptLog,
+		"follow":   scriptFollow,
+		"followed": scriptFollowed,
 	}
 }
 
@@ -199,11 +214,7 @@ func scriptLog(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return
 	}
-	for end := time.Now().Add(patience); !pattern.MatchString(text()); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			ts.Fatalf("%s is not in:\n%s", args[0], text())
-		}
-	}
+	awaitMatch(ts, args[0], text)
 }
 
 // scriptHTTP: http [-u USER:PASSWORD] [-H NAME:VALUE] STATUS METHOD URL [BODY | @FILE]
@@ -245,18 +256,30 @@ func scriptHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// scriptEventually: eventually PATTERN COMMAND... runs a command until its
-// output matches.
-func scriptEventually(ts *testscript.TestScript, neg bool, args []string) {
-	pattern := regexp.MustCompile(args[0])
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		err := ts.Exec(args[1], args[2:]...)
-		out := ts.ReadFile("stdout")
-		if err == nil && pattern.MatchString(out) {
-			return
-		}
+// scriptFollow: follow FUNCTION follows its log until the server ends.
+func scriptFollow(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value("server").(*scriptServer)
+	cmd := exec.Command("hearth", "logs", "-f", "--tail", "1", args[0])
+	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+s.url, "HEARTH_DATA_DIR="+s.data)
+	cmd.Stdout, cmd.Stderr = &s.followed, &s.followed
+	ts.Check(cmd.Start())
+	ts.Defer(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+}
+
+// scriptFollowed: followed PATTERN waits until what was followed matches.
+func scriptFollowed(ts *testscript.TestScript, neg bool, args []string) {
+	awaitMatch(ts, args[0], ts.Value("server").(*scriptServer).followed.String)
+}
+
+// awaitMatch waits until a text matches.
+func awaitMatch(ts *testscript.TestScript, pattern string, text func() string) {
+	re := regexp.MustCompile(pattern)
+	for end := time.Now().Add(patience); !re.MatchString(text()); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			ts.Fatalf("%s is not in the output of %v: %v\n%s%s", args[0], args[1:], err, out, ts.ReadFile("stderr"))
+			ts.Fatalf("%s is not in:\n%s", pattern, text())
 		}
 	}
 }

@@ -154,7 +154,7 @@ func readEnvironmentFile(path string) (map[string]string, error) {
 // isModulePath tells a path of a module or program on this machine from the
 // name of an image.
 func isModulePath(image string) bool {
-	return strings.HasSuffix(image, ".wasm") && !strings.Contains(image, "@")
+	return strings.HasSuffix(image, ".wasm") && !strings.Contains(image, "@sha256:")
 }
 
 // substitute replaces ${NAME}, ${NAME:-default} and ${NAME-default} by values
