@@ -34,11 +34,11 @@ func newSecretDir(dir string, secrets map[string][]byte) secretDir {
 // maxPath bounds what is read of a path, as PATH_MAX does.
 const maxPath = 4096
 
-// resolve finds a path relative to the directory: the index of a file, or -1 for the directory itself. No part of a path leaves it. An
-// absolute path that begins with the directory's own is taken as well: Zig's library opens these relative to the first directory it has.
+// resolve finds a path relative to the directory: the index of a file, or -1 for the directory itself. No part of a path leaves it. Zig
+// takes the directory for the working one and asks for absolute paths in it; those that name it are understood.
 func (d *secretDir) resolve(name string) (file int, e errno) {
-	if below, ok := strings.CutPrefix(name, d.path); ok && strings.HasPrefix(below, "/") {
-		name = "." + below
+	if rest, ok := strings.CutPrefix(name, d.path); ok && (rest == "" || rest[0] == '/') {
+		name = "." + rest
 	}
 	switch {
 	case name == "":
