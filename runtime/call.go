@@ -21,6 +21,8 @@ type call struct {
 	slot     bool      // holds a run slot
 	running  time.Time // since it got the slot
 	counter  api.MutableGlobal
+	freezing *frozen // the guest is run to where it freezes, and this is filled there
+	frozen   *frozen // the guest goes on from here
 
 	env    stringList // made when it is asked for
 	fds    []descriptor
@@ -45,6 +47,11 @@ func (c *call) Err() error                  { return c.ctx.Err() }
 func (c *call) Value(key any) any {
 	if key == (callKey{}) {
 		return c
+	}
+	if c.freezing != nil || c.frozen != nil {
+		if v := snapshotting.Value(key); v != nil {
+			return v
+		}
 	}
 	return c.ctx.Value(key)
 }

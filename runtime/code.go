@@ -97,7 +97,7 @@ func prepare(wasm []byte) (*rewrite.Module, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	metered, err := rewrite.Rewrite(parsed, rewrite.Options{})
+	metered, err := rewrite.Rewrite(parsed, rewrite.Options{Entry: true})
 	if err != nil {
 		return nil, nil, backends.Errorf(backends.ErrInvalid, "%w", err)
 	}

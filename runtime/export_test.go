@@ -2,3 +2,21 @@ package runtime
 
 // SetCompileBudget bounds the CPU time of compile children, so that tests need not wait for the real budget.
 func (e *Engine) SetCompileBudget(cpuSeconds uint64) { e.compiler.order.CPUSeconds = cpuSeconds }
+
+// RunFromStart makes every call run its program from the start. It must come before the first call.
+func (m *Module) RunFromStart() { m.pool.fromStart.Store(true) }
+
+// Resumes tells whether calls resume the program where it was frozen. No call may be in flight.
+func (m *Module) Resumes() bool {
+	m.pool.mu.Lock()
+	defer m.pool.mu.Unlock()
+	for _, w := range m.pool.idle {
+		if w.call.frozen == nil {
+			return false
+		}
+	}
+	return len(m.pool.idle) > 0
+}
+
+// CheckScale multiplies the rounds of long tests.
+func CheckScale() int { return checkScale() }

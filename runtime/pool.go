@@ -3,7 +3,9 @@ package runtime
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hearth/backends"
@@ -24,6 +26,8 @@ type pool struct {
 	idle  []*worker
 	image *image
 	fresh bool // instances cannot be restored: one per call
+
+	fromStart atomic.Bool // programs are not frozen: every call runs from the start
 }
 
 // pop takes the instance that was used last; nil if there is none.
@@ -48,19 +52,34 @@ func (m *Module) ready(w *worker) error {
 		}
 		return errMemoryBudget
 	}
-	err := w.instantiate(m)
-	if errors.Is(err, errMemoryBudget) && m.engine.evict(m) {
-		err = w.instantiate(m)
-	}
+	err := m.instantiate(w)
 	if err != nil || m.pool.fresh {
 		return err
 	}
-	img, err := m.imageOf(w)
+	if !m.pool.fromStart.Load() {
+		if err = w.freeze(); err == errNoFreeze {
+			m.pool.fromStart.Store(true)
+			m.discard(w)
+			w.instance = nil
+			err = m.instantiate(w)
+		}
+	}
+	var img *image
+	if err == nil {
+		img, err = m.imageOf(w)
+	}
 	if err == nil {
 		err = w.adopt(img)
 	}
-	if err != nil {
-		w.unfit = true
+	w.unfit = err != nil
+	return err
+}
+
+// instantiate gives the worker an instance, at the cost of idle ones of other functions when memory is short.
+func (m *Module) instantiate(w *worker) error {
+	err := w.instantiate(m)
+	if errors.Is(err, errMemoryBudget) && m.engine.evict(m) {
+		err = w.instantiate(m)
 	}
 	return err
 }
@@ -71,7 +90,11 @@ var errMemoryBudget = backends.Errorf(backends.ErrUnavailable, "the memory for a
 func (m *Module) imageOf(w *worker) (*image, error) {
 	m.pool.mu.Lock()
 	defer m.pool.mu.Unlock()
-	if m.pool.image == nil {
+	if img := m.pool.image; img != nil {
+		if was := w.differs(img); was != "" {
+			return nil, fmt.Errorf("an instance is not in the state of its image before a call: %s", was)
+		}
+	} else {
 		img, err := captureImage(w.mod, traitsOf(&m.code.facts))
 		if err != nil {
 			return nil, err

@@ -86,14 +86,22 @@ func (e *Engine) provideWASI(ctx context.Context) error {
 
 // body adapts a host function: the state of the call comes in the context that the guest was entered with.
 func (h hostFunction) body() api.GoModuleFunc {
-	run := h.call
+	run, same := h.call, constancyOf(h.name)
 	if h.results == "" {
 		return func(ctx context.Context, guest api.Module, stack []uint64) {
-			run(callOf(ctx), guest.Memory(), stack)
+			c := callOf(ctx)
+			if c.freezing != nil {
+				c.freeze(ctx, run, stack)
+			}
+			run(c, guest.Memory(), stack)
 		}
 	}
 	return func(ctx context.Context, guest api.Module, stack []uint64) {
-		stack[0] = uint64(run(callOf(ctx), guest.Memory(), stack))
+		c := callOf(ctx)
+		if c.freezing != nil && same.freezes(c, stack) {
+			c.freeze(ctx, run, stack)
+		}
+		stack[0] = uint64(run(c, guest.Memory(), stack))
 	}
 }
 

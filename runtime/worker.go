@@ -45,7 +45,8 @@ func (w *worker) instantiate(m *Module) error {
 		return err
 	}
 	m.counts.made.Add(1)
-	w.instance, w.entry = in, in.mod.ExportedFunction("_start")
+	w.instance, w.entry = in, in.mod.ExportedFunction(rewrite.EntryExport)
+	c.frozen = nil
 	c.counter = in.mod.ExportedGlobal(rewrite.FuelExport).(api.MutableGlobal)
 	return nil
 }

@@ -19,14 +19,17 @@ const freshCounter = (uint64)((1<<31-stackAllowance)<<32 | (1<<31 - rewrite.Refi
 
 var errStack = backends.Errorf(backends.ErrFunction, "the function was stopped: its calls are nested too deeply (stack above %d MiB)", stackAllowance>>20)
 
-// provideYield makes known the host function that a metered guest calls when its fuel or its stack is spent. This is the only place
-// where a guest that computes can be stopped: compiled code is never interrupted, not even by the garbage collector.
-func (e *Engine) provideYield(ctx context.Context) error {
-	_, err := e.wasm.NewHostModuleBuilder(rewrite.HostModule).NewFunctionBuilder().
-		WithGoModuleFunction(api.GoModuleFunc(yield), nil, nil).Export(rewrite.YieldImport).Instantiate(ctx)
+// provideOwn makes known the host functions that rewritten modules import besides their own.
+func (e *Engine) provideOwn(ctx context.Context) error {
+	_, err := e.wasm.NewHostModuleBuilder(rewrite.HostModule).
+		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(yield), nil, nil).Export(rewrite.YieldImport).
+		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(hook), nil, nil).Export(rewrite.HookImport).
+		Instantiate(ctx)
 	return err
 }
 
+// yield is what a metered guest calls when its fuel or its stack is spent. This is the only place where a guest that computes can be
+// stopped: compiled code is never interrupted, not even by the garbage collector.
 func yield(ctx context.Context, guest api.Module, _ []uint64) {
 	c := callOf(ctx)
 	counter := c.counter

@@ -1,0 +1,142 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"hearth/runtime/rewrite"
+)
+
+// A command starts anew for every call, but what it does before it first asks for something that can differ between calls is the same
+// every time. So it is run up to that host call once, frozen there, and every call resumes it from there: the memory comes from the
+// image, the native stack from a copy, and the host call is made then.
+
+// errFrozen unwinds a guest that has reached the point where it is frozen.
+var errFrozen = errors.New("frozen")
+
+// errNoFreeze is what a program comes to that ends before it asks for anything of a call.
+var errNoFreeze = errors.New("the program ends before it asks for anything")
+
+// frozen is a program stopped inside a host call. It belongs to one instance, whose native stack it holds.
+type frozen struct {
+	snapshot experimental.Snapshot
+	stack    []byte // the snapshot's own, which resuming uses up
+	pristine []byte // copy of it
+	counter  rewrite.Counter
+	fds      []descriptor
+
+	pending hostCall // the host call it is in, with its parameters
+	params  [maxHostParams]uint64
+	args    [maxHostParams]uint64 // for one resumption
+	result  [1]uint64
+}
+
+// hostCall is the work of a host function.
+type hostCall = func(c *call, mem api.Memory, stack []uint64) errno
+
+const maxHostParams = 9 // of path_open
+
+// constancy says whether a host function gives the same in every call of a function.
+type constancy uint8
+
+const (
+	varies constancy = iota // it may not, or has an effect: a program is frozen here
+	constant
+	byDescriptor // unless it reads standard input
+)
+
+// constancyOf is by name. What is not listed varies.
+func constancyOf(name string) constancy {
+	switch name {
+	case "args_get", "args_sizes_get", "clock_res_get", "sched_yield",
+		"fd_advise", "fd_close", "fd_fdstat_get", "fd_fdstat_set_flags", "fd_fdstat_set_rights", "fd_filestat_get", "fd_pread",
+		"fd_prestat_get", "fd_prestat_dir_name", "fd_readdir", "fd_renumber", "fd_seek", "fd_tell",
+		"path_filestat_get", "path_open", "path_readlink":
+		return constant // the same arguments, secrets and files for all calls
+	case "fd_read":
+		return byDescriptor
+	}
+	return varies
+}
+
+// freezes tells whether a program being run to its freezing point has reached it with this host call.
+func (k constancy) freezes(c *call, stack []uint64) bool {
+	switch k {
+	case constant:
+		return false
+	case byDescriptor:
+		d := c.fd(arg(stack, 0))
+		return d != nil && d.kind == fdStdin
+	}
+	return true
+}
+
+// freeze stops the guest of c inside a host call.
+func (c *call) freeze(ctx context.Context, run hostCall, stack []uint64) {
+	f := c.freezing
+	f.snapshot = experimental.GetSnapshotter(ctx).Snapshot()
+	f.stack = reflect.ValueOf(f.snapshot).Elem().FieldByName("stack").Bytes()
+	f.pristine = bytes.Clone(f.stack)
+	f.counter = rewrite.Counter(c.counter.Get())
+	f.fds = slices.Clone(c.fds)
+	f.pending = run
+	copy(f.params[:], stack)
+	panic(&halt{errFrozen})
+}
+
+// snapshotting is a context that tells the engine to allow snapshots. Nothing ever changes it.
+var snapshotting = experimental.WithSnapshotter(context.Background())
+
+// hook is what a command calls before its _start. A frozen program goes on from where it is instead.
+func hook(ctx context.Context, guest api.Module, _ []uint64) {
+	c := callOf(ctx)
+	f := c.frozen
+	if f == nil {
+		return
+	}
+	c.fds = append(c.fds[:0], f.fds...)
+	f.args = f.params
+	f.result[0] = uint64(f.pending(c, guest.Memory(), f.args[:]))
+	c.counter.Set(uint64(f.counter.Refuel(rewrite.Refill)))
+	// The host call may have unwound the stack that is in use. Only now is it replaced.
+	copy(f.stack, f.pristine)
+	f.snapshot.Restore(f.result[:])
+}
+
+// freeze runs the worker's new instance, as part of the worker's call, up to its freezing point. errNoFreeze if there is none.
+func (w *worker) freeze() error {
+	c := &w.call
+	c.freezing = &frozen{}
+	c.counter.Set(freshCounter)
+	err := w.entry.CallWithStack(c, nil)
+	f := c.freezing
+	c.freezing = nil
+	if errors.Is(err, errFrozen) {
+		c.frozen = f
+		return nil
+	}
+	if c.over() {
+		return stopReason(c.ctx, c.req)
+	}
+	return errNoFreeze
+}
+
+// differs tells how the state of an instance differs from that of an image; empty if it does not.
+func (in *instance) differs(img *image) string {
+	if b := in.state.buffer; b != nil && !bytes.Equal(*b, img.view) {
+		return fmt.Sprintf("memory of %d bytes is not that of the image of %d", len(*b), len(img.view))
+	}
+	for i, g := range in.state.globals {
+		if lo, hi := in.state.engine.GetGlobalValue(g.index); !g.reference && (globalValue{lo, hi}) != img.globals[i] {
+			return fmt.Sprintf("global %d", g.index)
+		}
+	}
+	return ""
+}

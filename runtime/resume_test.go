@@ -1,0 +1,130 @@
+package runtime_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	goruntime "runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"hearth/backends"
+	"hearth/backends/inproc/store"
+	"hearth/runtime"
+)
+
+// requests are bodies and environments that a program may treat differently.
+func variedRequests() []*backends.Request {
+	var all []*backends.Request
+	for _, body := range []string{"", "7", "line one\nline two\n", `{"a":[1,2,{"b":null}]}`, strings.Repeat("0123456789abcdef", 4096) + "x", "\xff\xfe\x00binary"} {
+		for _, path := range []string{"/", "/some/where"} {
+			r := request(body)
+			r.Path, r.Query = []byte(path), []byte("name=value&n=3")
+			r.Header = headers{{"X-Test", path}, {"Content-Type", "text/plain"}}
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+func answerOf(tb testing.TB, m *runtime.Module, r *backends.Request) string {
+	tb.Helper()
+	got, err := invoke(tb, m, r)
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return fmt.Sprint(got.status, got.header, got.body.String())
+}
+
+// Whether a call runs a program from its start or from where it was frozen shows in nothing but the time it takes.
+func TestAResumedProgramAnswersLikeOneRunFromItsStart(t *testing.T) {
+	e := newEngine(t, runtime.Config{})
+	for _, f := range store.Functions() {
+		switch f.Name {
+		case "nodeinfo", "sleep": // whose answers tell the time
+			continue
+		}
+		t.Run(f.Name, func(t *testing.T) {
+			spec := runtime.Spec{Args: f.Process, CGI: f.Annotations[backends.KeyOutput] == "cgi", Env: map[string]string{"greeting": "hi"},
+				Secrets: map[string][]byte{"key": []byte("value")}}
+			resumed, started := load(t, e, f.Wasm, spec), load(t, e, f.Wasm, spec)
+			started.RunFromStart()
+			for round := range 2 {
+				for i, r := range variedRequests() {
+					want, got := answerOf(t, started, r), answerOf(t, resumed, r)
+					if got != want {
+						t.Errorf("round %d, request %d: answer %.200q, from the start %.200q", round, i, got, want)
+					}
+				}
+			}
+			if !resumed.Resumes() || started.Resumes() {
+				t.Errorf("the program is resumed: %v, and when it must not be: %v", resumed.Resumes(), started.Resumes())
+			}
+		})
+	}
+}
+
+// A program that never asks for anything is run from its start, and so is one that fails before.
+func TestAProgramThatNeverAsksForAnythingIsRunFromItsStart(t *testing.T) {
+	m := load(t, newEngine(t, runtime.Config{}), hostile(t, "recursion"), runtime.Spec{})
+	for range 3 {
+		if _, err := invoke(t, m, request("")); err == nil {
+			t.Fatal("the program did not fail")
+		}
+	}
+	if m.Resumes() {
+		t.Error("it is resumed")
+	}
+}
+
+// Instances frozen one after another are all in the state of the one image, and no call sees another's request.
+func TestResumedProgramsKeepCallsApart(t *testing.T) {
+	f := stored(t, "cat")
+	e := newEngine(t, runtime.Config{Slots: 4})
+	m := load(t, e, f.Wasm, runtime.Spec{Args: f.Process})
+	var all sync.WaitGroup
+	for caller := range 8 {
+		all.Go(func() {
+			resp := &recorder{}
+			for i := range 500 * runtime.CheckScale() {
+				body := bytes.Repeat(fmt.Appendf(nil, "%d-%d ", caller, i), 1+i%97*40)
+				resp.body.Reset()
+				if err := m.Invoke(context.Background(), &backends.Request{Body: body}, resp); err != nil || !bytes.Equal(resp.body.Bytes(), body) {
+					t.Errorf("caller %d, call %d: %d bytes of %d, %v", caller, i, resp.body.Len(), len(body), err)
+					return
+				}
+				if i%200 == 0 {
+					goruntime.GC()
+				}
+			}
+		})
+	}
+	all.Wait()
+	if !m.Resumes() {
+		t.Error("the program is not resumed")
+	}
+}
+
+func BenchmarkResume(b *testing.B) {
+	e := newEngine(b, runtime.Config{})
+	for _, name := range []string{"hello", "cat", "env"} {
+		for _, fromStart := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/from-start=%v", name, fromStart), func(b *testing.B) {
+				f := stored(b, name)
+				m := load(b, e, f.Wasm, runtime.Spec{Args: f.Process})
+				defer m.Close()
+				if fromStart {
+					m.RunFromStart()
+				}
+				req, resp := request(strings.Repeat("x", 1024)), &discard{}
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := m.Invoke(context.Background(), req, resp); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
