@@ -129,9 +129,13 @@ func (f *Faults) Err() error {
 type faultsError struct{ list []error }
 
 func (e *faultsError) Error() string {
-	texts := make([]string, len(e.list))
-	for i, err := range e.list {
-		texts[i] = err.Error()
+	const most = 16 // more than a person reads at once
+	var texts []string
+	for _, err := range e.list[:min(len(e.list), most)] {
+		texts = append(texts, err.Error())
+	}
+	if more := len(e.list) - most; more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more faults", more))
 	}
 	return strings.Join(texts, "; ")
 }

@@ -160,10 +160,10 @@ func TestWrongCredentialsTakeAsLongHoweverMuchOfThemIsRight(t *testing.T) {
 		header("administrator", "correct-horse-batterx"),
 		header("xdministrator", "correct-horse-battery"),
 	}
-	// A test of that kind is wrong once in a hundred times; three in a row are
-	// a leak.
+	// A test of that kind is wrong once in a hundred times, and more often on a
+	// busy machine; five in a row are a leak.
 	var failed string
-	for range 3 {
+	for range 5 {
 		if failed = timingDiffers(a, guesses, scaled(20_000)); failed == "" {
 			return
 		}
@@ -195,7 +195,7 @@ func timingDiffers(a *auth, guesses [][]byte, n int) string {
 		if d := math.Abs(times[i][len(times[i])/2] - times[0][len(times[0])/2]); d >= float64(time.Microsecond) {
 			return fmt.Sprintf("guess %d: the median differs by %v ns", i, d)
 		}
-		if z := welch(times[i], times[0]); math.Abs(z) > 2.576*math.Sqrt2 {
+		if z := welch(times[i], times[0]); math.Abs(z) > 3.02 { // 1 % over four comparisons
 			return fmt.Sprintf("guess %d: the mean differs by %.2f standard errors", i, z)
 		}
 	}
