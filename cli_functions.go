@@ -98,6 +98,12 @@ func (d *describeCommand) Run(ctx context.Context, p *process) error {
 	line("state", state)
 	line("problem", f.Problem)
 	line("replicas", fmt.Sprintf("%d of %d", f.AvailableReplicas, f.Replicas))
+	if scaling, err := c.Scaling(ctx, key); err == nil {
+		line("scaling", scaling.Reason)
+		for _, e := range scaling.Events {
+			line("scaled", fmt.Sprintf("%s %d to %d (%s) %s", e.Time.Format(time.RFC3339), e.From, e.To, e.Reason, e.Error))
+		}
+	}
 	line("calls", fmt.Sprintf("%.0f", f.InvocationCount))
 	line("image", f.Image)
 	line("process", f.EnvProcess)

@@ -29,6 +29,8 @@ type Config struct {
 
 	ModuleDir      string   `placeholder:"DIR" help:"Functions may name .wasm files in this directory as their image."`
 	Alias          []string `placeholder:"IMAGE=NAME" help:"Run this function of the store for that container image."`
+	Autoscale      bool     `default:"true" negatable:"" help:"Change replicas by load, as the functions' labels say."`
+	ScaleDefault   []string `placeholder:"NAME=VALUE" help:"Scale policy of functions that say nothing: target=10 is the label com.openfaas.scale.target=10, and so on."`
 	ScaleFromZero  bool     `default:"true" negatable:"" help:"Wake a function at zero replicas when it is called."`
 	Timeout        duration `default:"60s" help:"How long a call may take (${default}); the other timeouts follow from it."`
 	HeaderTimeout  duration `placeholder:"DURATION" help:"From a request's first byte to the end of its header. Default: the timeout, at most 10s."`

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -36,6 +37,9 @@ func (c *Config) validate(from *origins) error {
 	}
 	if _, err := c.aliases(); err != nil {
 		v.add("alias", err.value, err.allowed)
+	}
+	if _, err := c.scalePolicy(); err != nil {
+		v.faults.AddErr(err)
 	}
 	if c.FunctionNamespace != backends.DefaultNamespace {
 		v.add("function-namespace", c.FunctionNamespace, backends.DefaultNamespace+", the only name it has on the backend local")
@@ -147,4 +151,29 @@ func (c *Config) aliases() (map[string]store.Alias, *valueError) {
 		aliases[image] = store.Alias{Image: image, Function: name}
 	}
 	return aliases, nil
+}
+
+// scalePolicy is the policy of functions that say nothing. Each setting is
+// read as the label that it stands for.
+func (c *Config) scalePolicy() (backends.ScalePolicy, error) {
+	labels := map[string]string{}
+	for _, setting := range c.ScaleDefault {
+		name, value, _ := strings.Cut(setting, "=")
+		label := "com.openfaas.scale." + name
+		if slices.ContainsFunc(backends.Keys(), func(k backends.KeyDoc) bool { return k.Name == "com.hearth.scale."+name }) {
+			label = "com.hearth.scale." + name
+		}
+		labels[label] = value
+	}
+	f := backends.Function{Key: backends.Key{Namespace: backends.DefaultNamespace, Name: "default"}, Image: "default", Labels: labels}
+	for _, label := range slices.Sorted(maps.Keys(labels)) {
+		if !slices.Contains(backends.ScaleLabels(), label) {
+			return backends.ScalePolicy{}, &backends.FieldError{Field: "--scale-default", Value: label,
+				Allowed: "NAME=VALUE with a name of " + strings.Join(backends.ScaleLabels(), ", ") + " after scale."}
+		}
+	}
+	if err := f.Validate(); err != nil {
+		return backends.ScalePolicy{}, fmt.Errorf("--scale-default: %w", err)
+	}
+	return backends.ScalePolicyOf(f, backends.DefaultScale)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -117,6 +119,7 @@ func (s *instance) password() string {
 type scriptServer struct {
 	*instance
 	followed lockedBuffer // what follow printed
+	unload   func()       // ends the load, if there is one
 }
 
 // setupScript gives a script a home of its own and an end to its server.
@@ -141,7 +144,11 @@ func setupScript(env *testscript.Env) error {
 	env.Setenv("GOCACHE", strings.TrimSpace(string(cache)))
 	env.Values["server"] = &scriptServer{}
 	env.Defer(func() {
-		if s := env.Values["server"].(*scriptServer); s.instance != nil {
+		s := env.Values["server"].(*scriptServer)
+		if s.unload != nil {
+			s.unload()
+		}
+		if s.instance != nil {
 			s.kill()
 		}
 	})
@@ -158,7 +165,38 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"log":      scriptLog,
 		"follow":   scriptFollow,
 		"followed": scriptFollowed,
+		"load":     scriptLoad,
 	}
+}
+
+// scriptLoad: load RATE URL calls it so many times a second in the background;
+// load 0 ends that.
+func scriptLoad(ts *testscript.TestScript, neg bool, args []string) {
+	holder := ts.Value("server").(*scriptServer)
+	if holder.unload != nil {
+		holder.unload()
+		holder.unload = nil
+	}
+	rate, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if rate == 0 {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(time.Second / time.Duration(rate))
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			if resp, err := http.Get(args[1]); err == nil {
+				_, _ = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			<-tick.C
+		}
+	}()
+	holder.unload = func() { cancel(); <-done }
 }
 
 // scriptStart: server [args] starts hearth and sets OPENFAAS_URL, METRICS,

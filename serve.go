@@ -23,6 +23,7 @@ import (
 	"hearth/backends/local"
 	"hearth/gateway"
 	"hearth/runtime"
+	"hearth/scaler"
 )
 
 // serveCommand is the server.
@@ -73,7 +74,8 @@ type server struct {
 	backend     backends.Backend
 	gateway     *gateway.Gateway
 	table       *fedTable
-	closers     []io.Closer // in the order they were opened
+	scaler      *scaler.Scaler // nil: switched off
+	closers     []io.Closer    // in the order they were opened
 }
 
 // serve builds the server, runs it until a signal, drains it, and takes it
@@ -97,6 +99,12 @@ func (c *Config) serve(ctx context.Context, p *process, ready func(context.Conte
 		}
 		return nil
 	})
+	if s.scaler != nil {
+		group.Go(func() error {
+			_ = s.scaler.Run(watch) // it ends with watch alone
+			return nil
+		})
+	}
 	group.Go(func() error {
 		select {
 		case <-s.table.fed:
@@ -269,9 +277,12 @@ func (s *server) openGateway() error {
 	c := s.cfg
 	call := backends.DefaultCall
 	call.Timeout = time.Duration(c.Timeout)
-	var err error
+	policy, err := c.scalePolicy()
+	if err != nil {
+		return err
+	}
 	s.gateway, err = gateway.New(gateway.Config{
-		Backend: s.backend, Call: call, Scale: backends.DefaultScale,
+		Backend: s.backend, Call: call, Scale: policy, Scaling: s.scaling,
 		Version: backends.VersionInfo{Release: release, SHA: commit},
 		Logger:  s.log, Registry: s.registry,
 		Credentials: s.credentials, TLS: s.tls,
@@ -285,8 +296,24 @@ func (s *server) openGateway() error {
 	if err != nil {
 		return err
 	}
-	s.table = &fedTable{Table: s.gateway.Table(), fed: make(chan struct{})}
+	tables := manyTables{s.gateway.Table()}
+	if c.Autoscale {
+		s.scaler = scaler.New(scaler.Config{
+			Loads: s.gateway.Loads, Scale: s.backend.Scale, Usage: s.backend.Powers().Usage,
+			Leaser: s.backend.Powers().Leaser, Defaults: policy, Logger: s.log, Registry: s.registry,
+		})
+		tables = append(tables, s.scaler)
+	}
+	s.table = &fedTable{Table: tables, fed: make(chan struct{})}
 	return nil
+}
+
+// scaling tells what the autoscaler knows, which is made after the gateway.
+func (s *server) scaling(key backends.Key) (backends.Scaling, bool) {
+	if s.scaler == nil {
+		return backends.Scaling{Reason: "hold: the autoscaler is switched off"}, true
+	}
+	return s.scaler.Scaling(key)
 }
 
 // close takes down what open built, the last first.
@@ -307,6 +334,27 @@ func (c *Config) logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// manyTables feeds several tables as one.
+type manyTables []backends.Table
+
+func (m manyTables) Replace(entries []backends.Entry) {
+	for _, t := range m {
+		t.Replace(entries)
+	}
+}
+
+func (m manyTables) Set(e backends.Entry) {
+	for _, t := range m {
+		t.Set(e)
+	}
+}
+
+func (m manyTables) Delete(key backends.Key) {
+	for _, t := range m {
+		t.Delete(key)
+	}
 }
 
 // fedTable is the gateway's table, which tells when it was first filled.

@@ -48,6 +48,15 @@ type ScalePolicy struct {
 var DefaultScale = ScalePolicy{Min: 1, Max: 20, Factor: 20, Type: "rps", Target: 50, Proportion: 0.90,
 	ZeroAfter: 15 * time.Minute, Window: 10 * time.Second, PanicThreshold: 2}
 
+// ScaleLabels are all labels and keys that ScalePolicyOf reads.
+func ScaleLabels() []string {
+	return []string{
+		LabelScaleMin, LabelScaleMax, LabelScaleFactor, LabelScaleType, LabelScaleTarget, LabelScaleProportion, LabelScaleZero,
+		LabelScaleZeroAfter, LabelScaleDownWindow,
+		KeyScaleWindow, KeyScalePanicWindow, KeyScalePanicThreshold, KeyScaleUpRate, KeyScaleDownRate, KeyScaleInitial,
+	}
+}
+
 // ScalePolicyOf reads a function's labels over defaults. ErrInvalid lists all
 // labels with values that are not allowed.
 func ScalePolicyOf(f Function, defaults ScalePolicy) (ScalePolicy, error) {

@@ -45,6 +45,8 @@ type Config struct {
 	// ScaleFromZero wakes a function at zero replicas; without it such a call
 	// is answered with 503.
 	ScaleFromZero bool
+	// Scaling tells what the autoscaler knows of a function; nil: there is none.
+	Scaling func(backends.Key) (backends.Scaling, bool)
 	// CallLog writes one line per call to Logger.
 	CallLog bool
 	// Ready reports why the process cannot do its work yet or any more; nil

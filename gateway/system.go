@@ -102,6 +102,7 @@ func (s *system) table() []resource {
 			{http.MethodPut, s.updateFunction}, {http.MethodDelete, s.deleteFunction},
 		}},
 		{"/system/function/", named, forUser, get(s.getFunction)},
+		{"/system/scaling/", named, forUser, get(s.scaling)},
 		{"/system/scale-function/", named, forUser, []method{{http.MethodPost, s.scaleFunction}}},
 		{"/system/namespaces", unnamed, forUser, get(s.listNamespaces)},
 		{"/system/namespace/", mayBeNamed, forUser, []method{

@@ -25,8 +25,9 @@ const (
 
 // alert scales by alerts, as OpenFaaS' free edition does: a firing one adds a
 // step of com.openfaas.scale.factor per cent of the most replicas, any other
-// goes back to the fewest. Unknown functions are passed over: an alert may
-// outlive its function.
+// goes back to the fewest. Only a function that carries that label itself is
+// scaled so, and the autoscaler leaves it alone: the two never fight. Unknown
+// functions are passed over: an alert may outlive its function.
 func (s *system) alert(c *call) error {
 	var body alertBody
 	if err := decodeBody(c.RequestCtx, &body); err != nil {
@@ -67,6 +68,9 @@ func (s *system) scaleByAlert(c *call, key backends.Key, firing bool) error {
 	status, err := s.cfg.Backend.Get(c.ctx, key)
 	if err != nil {
 		return err
+	}
+	if _, given := status.Labels[backends.LabelScaleFactor]; !given {
+		return nil
 	}
 	defaults := s.cfg.Scale
 	if defaults.Max == 0 {

@@ -75,3 +75,10 @@ func (c *Client) Scale(ctx context.Context, key backends.Key, replicas int) erro
 	_, err := c.call(ctx, http.MethodPost, query("/system/scale-function/"+key.Name, "namespace", key.Namespace), body, nil)
 	return err
 }
+
+// Scaling tells why a function has the replicas it has. ErrUnsupported if the
+// gateway has no autoscaler.
+func (c *Client) Scaling(ctx context.Context, key backends.Key) (scaling backends.Scaling, err error) {
+	_, err = c.call(ctx, http.MethodGet, query("/system/scaling/"+key.Name, "namespace", key.Namespace), nil, &scaling)
+	return scaling, err
+}
