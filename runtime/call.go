@@ -18,8 +18,11 @@ type call struct {
 
 	deadline time.Time // if timed
 	timed    bool
-	slot     bool      // holds a run slot
-	running  time.Time // since it got the slot
+	slot     bool          // holds a run slot
+	running  time.Time     // since it got the slot
+	admitted time.Time     // got its first slot
+	left     time.Time     // gave a slot back last
+	away     time.Duration // without a slot, until it got this one
 	counter  api.MutableGlobal
 	freezing *frozen // the guest is run to where it freezes, and this is filled there
 	frozen   *frozen // the guest goes on from here
@@ -82,7 +85,15 @@ func (h *halt) Unwrap() error { return h.err }
 // leave gives the run slot back.
 func (c *call) leave() {
 	if c.slot {
-		c.slot = false
+		c.slot, c.left = false, time.Now()
 		c.module.engine.slots.release()
 	}
+}
+
+// absent is how long the call has been without a slot, at its end.
+func (c *call) absent(end time.Time) time.Duration {
+	if c.slot {
+		return c.away
+	}
+	return c.away + end.Sub(c.left)
 }

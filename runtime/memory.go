@@ -14,7 +14,8 @@ import (
 // budget bounds the bytes of linear memory that all instances together may have. An instance in use is charged for
 // all of its memory, since its guest may touch every byte of it; an idle one for what stayed resident.
 type budget struct {
-	limit int64 // 0 = no bound
+	of    *budget // what this is a part of; nil = whole
+	limit int64   // 0 = no bound
 	used  atomic.Int64
 }
 
@@ -24,10 +25,19 @@ func (b *budget) take(n int64) bool {
 		b.used.Add(-n)
 		return false
 	}
+	if b.of != nil && !b.of.take(n) {
+		b.used.Add(-n)
+		return false
+	}
 	return true
 }
 
-func (b *budget) give(n int64) { b.used.Add(-n) }
+func (b *budget) give(n int64) {
+	b.used.Add(-n)
+	if b.of != nil {
+		b.of.give(n)
+	}
+}
 
 // memory is the linear memory of one instance. Its whole address range is reserved when it is made, so growing never
 // moves it, and pages cost nothing until touched. It is the allocator given to the engine for exactly one

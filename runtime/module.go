@@ -36,7 +36,8 @@ type Module struct {
 	args    stringList
 	env     stringList
 	secrets secretDir
-	memory  int64 // bytes an instance may have, in whole pages
+	budget  budget // what its instances have
+	memory  int64  // bytes an instance may have, in whole pages
 	calls   gate
 	pool    pool
 	counts  counts
@@ -65,7 +66,8 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 	}
 	m := &Module{
 		engine: e, spec: spec, code: c, memory: pages * wasmPage, calls: gate{drained: make(chan struct{})},
-		args: newArgs(spec.Args, spec.Key.Name), env: newEnviron(spec.Env), secrets: newSecretDir(spec.SecretPath, spec.Secrets),
+		budget: budget{of: &e.budget},
+		args:   newArgs(spec.Args, spec.Key.Name), env: newEnviron(spec.Env), secrets: newSecretDir(spec.SecretPath, spec.Secrets),
 	}
 	// What a start function does may depend on the request: there is no state before it to return to.
 	m.pool.fresh = c.facts.HasStart || e.restorer == nil
@@ -116,7 +118,8 @@ func (m *Module) Invoke(ctx context.Context, req *backends.Request, resp backend
 	}
 	c := &w.call
 	c.begin(ctx, m, req, resp)
-	c.slot, c.running = true, started
+	c.slot, c.running, c.away = true, time.Now(), 0
+	c.admitted = c.running
 	err := m.answer(w, started)
 	if err != nil {
 		m.counts.failed.Add(1)
@@ -146,6 +149,7 @@ func (m *Module) answer(w *worker, started time.Time) error {
 	}
 	c.log.finish()
 	ended := time.Now()
+	m.counts.busy.Add(int64(ended.Sub(c.admitted) - c.absent(ended)))
 	c.req.Phases = backends.Phases{Start: entered.Sub(started), Run: ended.Sub(entered)}
 	if m.spec.ClassicLog {
 		m.classicLine(ended, fmt.Sprintf("Wrote %d Bytes - Duration: %fs", c.answer.wrote, ended.Sub(started).Seconds()))
@@ -156,17 +160,20 @@ func (m *Module) answer(w *worker, started time.Time) error {
 // counts are what Stats reports.
 type counts struct {
 	calls, failed, made, closed atomic.Int64
+	busy                        atomic.Int64 // nanoseconds
 }
 
 // Stats is what a module has done since it was loaded.
 type Stats struct {
-	Calls     int64 // all of them
-	Failed    int64 // of those, the ones that ended with an error
-	InFlight  int   // running or waiting for a run slot
-	Made      int64 // instances
-	Instances int64 // now
-	Idle      int   // of those, the ones no call uses
-	Image     int64 // bytes that the image takes
+	Calls     int64         // all of them
+	Failed    int64         // of those, the ones that ended with an error
+	InFlight  int           // running or waiting for a run slot
+	Made      int64         // instances
+	Instances int64         // now
+	Idle      int           // of those, the ones no call uses
+	Image     int64         // bytes that the image takes
+	Memory    int64         // bytes of instances and image
+	Busy      time.Duration // for which calls had a run slot, all in all
 }
 
 // Stats reports on the module.
@@ -179,6 +186,7 @@ func (m *Module) Stats() Stats {
 		s.Image = m.pool.image.private
 	}
 	m.pool.mu.Unlock()
+	s.Memory, s.Busy = m.budget.used.Load()+s.Image, time.Duration(m.counts.busy.Load())
 	return s
 }
 

@@ -31,7 +31,7 @@ var errEnded = errors.New("the program ended in its start function")
 // instantiate makes the worker's instance. A start function of the module runs as part of the worker's call.
 func (w *worker) instantiate(m *Module) error {
 	c := &w.call
-	in, err := instantiateIn(c, m.memory, int64(m.code.facts.MemoryMin)*wasmPage, &m.engine.budget, func(ctx context.Context) (api.Module, error) {
+	in, err := instantiateIn(c, m.memory, int64(m.code.facts.MemoryMin)*wasmPage, &m.budget, func(ctx context.Context) (api.Module, error) {
 		mod, err := m.engine.wasm.InstantiateModule(ctx, m.code.guest, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 		if err == nil {
 			return mod, nil

@@ -84,12 +84,14 @@ func (c *call) share() {
 
 // resume takes a slot again, or unwinds the guest when the call is over before it gets one.
 func (c *call) resume() {
-	c.slot = c.module.engine.slots.acquire(c)
+	if c.slot = c.module.engine.slots.acquire(c); c.slot {
+		c.running = time.Now()
+		c.away += c.running.Sub(c.left)
+	}
 	c.check()
 	if !c.slot { // the context ended for a reason check does not know
 		panic(&halt{stopReason(c.ctx, c.req)})
 	}
-	c.running = time.Now()
 }
 
 // sleep waits for d without a slot, or unwinds the guest when the call ends before that.

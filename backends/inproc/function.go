@@ -36,7 +36,11 @@ type function struct {
 	backoff  time.Duration
 	idle     int           // rounds of keeping house without a call
 	past     runtime.Stats // of modules that are closed
-	gone     bool
+
+	sampled time.Time     // when usage was measured last
+	busy    time.Duration // then
+	cpu     float64       // in the time before, thousandths of a core
+	gone    bool
 }
 
 // generation is one loaded module.

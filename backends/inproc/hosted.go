@@ -197,6 +197,7 @@ func (b *hosted) Powers() backends.Powers {
 	p.Modules = modules{b.host}
 	p.Store = storePower{}
 	p.Logs = logs{p.Logs, b}
+	p.Usage = usage{p.Usage, b}
 	return p
 }
 

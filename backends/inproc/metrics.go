@@ -29,7 +29,7 @@ func (c *counters) loaded(took time.Duration, err error) {
 type metrics struct {
 	host *Host
 
-	instances, idle, made, image           *prometheus.Desc // by function
+	instances, idle, made, memory, busy    *prometheus.Desc // by function
 	loaded, loads, failed, loadTime        *prometheus.Desc
 	modules, moduleBytes, code, logs, lost *prometheus.Desc
 }
@@ -44,7 +44,8 @@ func newMetrics(h *Host) *metrics {
 		instances:   byFunction("instances", "Instances of the function's module now."),
 		idle:        byFunction("instances_idle", "Of those, the ones that no call uses."),
 		made:        byFunction("instances_made_total", "Instances made since the function was deployed or the process started."),
-		image:       byFunction("image_bytes", "Memory of the image that instances start from."),
+		memory:      byFunction("memory_bytes", "Memory of the function's instances and of the image they start from."),
+		busy:        byFunction("busy_seconds_total", "Time for which calls had the CPU, or waited for nothing but the CPU."),
 		loaded:      global("functions_loaded", "Functions whose module is in memory."),
 		loads:       global("module_loads_total", "Modules loaded into memory."),
 		failed:      global("module_load_failures_total", "Loads that failed."),
@@ -59,7 +60,7 @@ func newMetrics(h *Host) *metrics {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.instances, m.idle, m.made, m.image, m.loaded, m.loads, m.failed, m.loadTime,
+	for _, d := range []*prometheus.Desc{m.instances, m.idle, m.made, m.memory, m.busy, m.loaded, m.loads, m.failed, m.loadTime,
 		m.modules, m.moduleBytes, m.code, m.logs, m.lost} {
 		to <- d
 	}
@@ -81,7 +82,8 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 		gauge(m.instances, float64(s.Instances), name)
 		gauge(m.idle, float64(s.Idle), name)
 		counter(m.made, float64(s.Made), name)
-		gauge(m.image, float64(s.Image), name)
+		gauge(m.memory, float64(s.Memory), name)
+		counter(m.busy, s.Busy.Seconds(), name)
 	}
 	gauge(m.loaded, float64(loaded))
 	counter(m.loads, float64(h.counters.loads.Load()))
@@ -116,11 +118,7 @@ func (v *view) stats(all map[string]functionStats) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for key, f := range v.functions {
-		s := functionStats{Stats: f.past}
-		if g := f.current.Load(); g != nil {
-			s.loaded = true
-			s.Stats = add(s.Stats, g.module.Stats())
-		}
+		s := functionStats{f.stats(), f.current.Load() != nil}
 		if old, ok := all[key.String()]; ok {
 			s.Stats, s.loaded = add(s.Stats, old.Stats), s.loaded || old.loaded
 		}
@@ -130,15 +128,24 @@ func (v *view) stats(all map[string]functionStats) {
 	}
 }
 
+// stats gives what the function has done and holds.
+func (f *function) stats() runtime.Stats {
+	if g := f.current.Load(); g != nil {
+		return add(f.past, g.module.Stats())
+	}
+	return f.past
+}
+
 // add sums what two modules have done and hold.
 func add(a, b runtime.Stats) runtime.Stats {
 	return runtime.Stats{
 		Calls: a.Calls + b.Calls, Failed: a.Failed + b.Failed, InFlight: a.InFlight + b.InFlight,
 		Made: a.Made + b.Made, Instances: a.Instances + b.Instances, Idle: a.Idle + b.Idle, Image: a.Image + b.Image,
+		Memory: a.Memory + b.Memory, Busy: a.Busy + b.Busy,
 	}
 }
 
 // done keeps what counts of a module that is closed.
 func done(s runtime.Stats) runtime.Stats {
-	return runtime.Stats{Calls: s.Calls, Failed: s.Failed, Made: s.Made}
+	return runtime.Stats{Calls: s.Calls, Failed: s.Failed, Made: s.Made, Busy: s.Busy}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"hearth/backends"
 )
@@ -87,7 +88,7 @@ func (v *view) adopt(e backends.Entry) backends.Entry {
 	}
 	f := v.functions[key]
 	if f == nil {
-		f = &function{view: v, key: key}
+		f = &function{view: v, key: key, sampled: time.Now()}
 		v.functions[key] = f
 	}
 	return f.update(e)
