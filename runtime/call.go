@@ -26,6 +26,7 @@ type call struct {
 	counter  api.MutableGlobal
 	freezing *frozen // the guest is run to where it freezes, and this is filled there
 	frozen   *frozen // the guest goes on from here
+	exitCode uint32  // with which a resumed guest ended
 
 	env    stringList // made when it is asked for
 	fds    []descriptor

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"unsafe"
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/sys"
 
 	"hearth/runtime/rewrite"
 )
@@ -27,8 +29,9 @@ var errNoFreeze = errors.New("the program ends before it asks for anything")
 // frozen is a program stopped inside a host call. It belongs to one instance, whose native stack it holds.
 type frozen struct {
 	snapshot experimental.Snapshot
-	stack    []byte // the snapshot's own, which resuming uses up
+	stack    []byte // the part of the snapshot's own that is in use; resuming spoils it
 	pristine []byte // copy of it
+	exit     any    // what the program unwinds with when it ends
 	counter  rewrite.Counter
 	fds      []descriptor
 
@@ -82,8 +85,12 @@ func (k constancy) freezes(c *call, stack []uint64) bool {
 func (c *call) freeze(ctx context.Context, run hostCall, stack []uint64) {
 	f := c.freezing
 	f.snapshot = experimental.GetSnapshotter(ctx).Snapshot()
-	f.stack = reflect.ValueOf(f.snapshot).Elem().FieldByName("stack").Bytes()
+	v := reflect.ValueOf(f.snapshot).Elem()
+	f.stack = v.FieldByName("stack").Bytes()
+	f.stack = f.stack[uintptr(v.FieldByName("sp").Uint())-uintptr(unsafe.Pointer(&f.stack[0])):]
 	f.pristine = bytes.Clone(f.stack)
+	// The engine passes on snapshots that are not its own as they are, where it would describe the whole stack of any other panic.
+	f.exit = reflect.New(v.Type()).Interface()
 	f.counter = rewrite.Counter(c.counter.Get())
 	f.fds = slices.Clone(c.fds)
 	f.pending = run
@@ -126,6 +133,20 @@ func (w *worker) freeze() error {
 		return stopReason(c.ctx, c.req)
 	}
 	return errNoFreeze
+}
+
+// ended recovers from the end of a resumed program.
+func (f *frozen) ended(c *call, err *error) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	if r != f.exit {
+		panic(r)
+	}
+	if c.exitCode != 0 {
+		*err = sys.NewExitError(c.exitCode)
+	}
 }
 
 // differs tells how the state of an instance differs from that of an image; empty if it does not.

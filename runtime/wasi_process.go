@@ -114,7 +114,12 @@ func (c *call) schedYield(api.Memory, []uint64) errno {
 
 // procExit unwinds the guest; Invoke turns the code into an answer.
 func (c *call) procExit(_ api.Memory, s []uint64) errno {
-	if code := arg(s, 0); code != 0 {
+	code := arg(s, 0)
+	if c.frozen != nil {
+		c.exitCode = code
+		panic(c.frozen.exit)
+	}
+	if code != 0 {
 		panic(sys.NewExitError(code))
 	}
 	panic(c.module.engine.exited)

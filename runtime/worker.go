@@ -55,7 +55,7 @@ func (w *worker) instantiate(m *Module) error {
 func (w *worker) enter() error {
 	c := &w.call
 	c.counter.Set(freshCounter)
-	err := w.entry.CallWithStack(c, nil)
+	err := w.run()
 	if err != nil {
 		// The engine keeps the stack it grew.
 		w.unfit = errors.Is(err, errStack) || strings.Contains(err.Error(), "stack overflow")
@@ -65,6 +65,13 @@ func (w *worker) enter() error {
 		err = c.answer.finish()
 	}
 	return err
+}
+
+func (w *worker) run() (err error) {
+	if f := w.call.frozen; f != nil {
+		defer f.ended(&w.call, &err)
+	}
+	return w.entry.CallWithStack(&w.call, nil)
 }
 
 // verdict turns what the engine returned into an error of a kind; nil for a program that ended well.
