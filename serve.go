@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"hearth/backends"
 	"hearth/backends/inproc"
@@ -84,6 +85,10 @@ type server struct {
 func (c *Config) serve(ctx context.Context, p *process, ready func(context.Context, *server) error) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	// A core of this process would hold every secret.
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("forbid core files: %w", err)
+	}
 	s := &server{cfg: c, log: c.logger(p.stderr), registry: newRegistry()}
 	defer s.close()
 	if err := s.open(ctx, p); err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 
 	"github.com/valyala/fasthttp"
@@ -82,8 +83,14 @@ func newServer(cfg Config, g *Gateway) *fasthttp.Server {
 // serverLog takes what fasthttp has to say, which is about single connections.
 type serverLog struct{ log *slog.Logger }
 
-// Printf implements fasthttp.Logger.
+// Printf implements fasthttp.Logger. An error about a request quotes it, and
+// with it what may be a secret: only the text before the quotation is kept.
 func (l serverLog) Printf(format string, args ...any) {
+	for i, arg := range args {
+		if err, ok := arg.(error); ok {
+			args[i], _, _ = strings.Cut(err.Error(), `"`)
+		}
+	}
 	l.log.Debug("http server", "message", fmt.Sprintf(format, args...))
 }
 
