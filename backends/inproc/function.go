@@ -101,7 +101,7 @@ func (f *function) begin() (*generation, chan struct{}, error) {
 	}
 	if f.loading == nil {
 		if f.failed != nil && time.Now().Before(f.retry) {
-			return nil, nil, backends.Errorf(backends.ErrUnavailable, "function %s cannot be loaded: %w", f.key, f.failed)
+			return nil, nil, backends.Errorf(backends.ErrUnavailable, "function %s cannot be loaded: %v", f.key, f.failed) // not %w: why is not what
 		}
 		if f.load(); f.loading == nil {
 			return nil, nil, f.failed

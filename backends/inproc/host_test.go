@@ -215,6 +215,31 @@ func TestImageIsRefused(t *testing.T) {
 	}
 }
 
+func TestUploadIsRefused(t *testing.T) {
+	n := startNode(t, t.TempDir(), func(c *Config) { c.MaxModule = 1 << 20 })
+	f, _ := store.Lookup("hello")
+	for _, tt := range []struct {
+		name, body, says string
+		kind             error
+	}{
+		{"nothing at all", "", "", backends.ErrInvalid},
+		{"a script", "#!/bin/sh\nexit 0\n", "wasm", backends.ErrInvalid},
+		{"a truncated module", string(f.Wasm[:len(f.Wasm)-10]), "", backends.ErrInvalid},
+		{"a component", "\x00asm\x0d\x00\x01\x00", "component", backends.ErrInvalid},
+		{"a module above the limit", string(f.Wasm) + strings.Repeat("\x00", 1<<20), "larger than 1048576 bytes", backends.ErrTooLarge},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := n.Powers().Modules.Put(t.Context(), strings.NewReader(tt.body))
+			if !errors.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("gave %v", err)
+			}
+			if left, _ := filepath.Glob(filepath.Join(n.dir, "modules", "*")); len(left) != 0 {
+				t.Errorf("left behind %v", left)
+			}
+		})
+	}
+}
+
 func TestImageFormsOfOneModuleAnswerAlike(t *testing.T) {
 	dir := t.TempDir()
 	f, _ := store.Lookup("cat")

@@ -1,6 +1,7 @@
 package inproc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -353,9 +354,9 @@ func TestLifecycleHammer(t *testing.T) {
 	n := startNode(t, t.TempDir(), nil)
 	images := []string{"store/cat", "store/echo", "functions/alpine"}
 	allowed := []error{backends.ErrNotFound, backends.ErrExists, backends.ErrGone}
-	baseline := 0
+	var before footprint
 	rounds := scaled(200)
-	for round := range 2 {
+	for round := range 3 {
 		var workers sync.WaitGroup
 		for w := range 64 {
 			workers.Go(func() {
@@ -390,20 +391,29 @@ func TestLifecycleHammer(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		now := goroutinesSettle(baseline)
-		if round > 0 && now > baseline+4 {
-			t.Errorf("%d goroutines after the first round, %d after the second", baseline, now)
+		now := footprintNow(before)
+		if round > 1 && (now.goroutines > before.goroutines+4 || now.mappings > before.mappings+20 || now.heap > before.heap*11/10+2<<20) {
+			t.Errorf("left behind: %+v after a round, %+v after the next", before, now)
 		}
-		baseline = now
+		before = now
 	}
 }
 
-// goroutinesSettle counts goroutines once those that free modules have ended.
-func goroutinesSettle(most int) int {
-	now := goruntime.NumGoroutine()
-	for i := 0; i < 100 && now > most; i++ {
+// footprint is what a process holds.
+type footprint struct {
+	goroutines, mappings int
+	heap                 uint64 // bytes in use after a collection
+}
+
+// footprintNow measures once the goroutines that free modules have ended.
+func footprintNow(before footprint) footprint {
+	for i := 0; i < 100 && goruntime.NumGoroutine() > before.goroutines; i++ {
 		time.Sleep(5 * time.Millisecond) // there is no event for the end of a goroutine of the engine
-		now = goruntime.NumGoroutine()
 	}
-	return now
+	goruntime.GC()
+	goruntime.GC() // empties what pools keep for one collection
+	var mem goruntime.MemStats
+	goruntime.ReadMemStats(&mem)
+	maps, _ := os.ReadFile("/proc/self/maps")
+	return footprint{goruntime.NumGoroutine(), bytes.Count(maps, []byte{'\n'}), mem.HeapAlloc}
 }

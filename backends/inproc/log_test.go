@@ -238,6 +238,22 @@ func TestFollowWaitsForALogThatIsNotThereYetAndEndsWithTheFunction(t *testing.T)
 	}
 }
 
+func TestFunctionWhoseLogCannotBeWrittenGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	l := openLogs(t, dir, 1<<20, 1<<30).of(logKey)
+	if err := os.WriteFile(filepath.Join(dir, "ns"), nil, 0o600); err != nil { // where its directory has to be
+		t.Fatal(err)
+	}
+	l.write("i", []byte("lost"))
+	if err := os.Remove(filepath.Join(dir, "ns")); err != nil {
+		t.Fatal(err)
+	}
+	l.write("i", []byte("kept"))
+	if got := texts(t, l, backends.LogQuery{}); !slices.Equal(got, []string{"kept"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestReadingALogWhoseFilesSomebodyRemovedEnds(t *testing.T) {
 	dir := t.TempDir()
 	l := openLogs(t, dir, 1<<20, 1<<30).of(logKey)

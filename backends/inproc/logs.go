@@ -19,6 +19,7 @@ const (
 	logFiles    = 3           // of one function, the one being written included
 	logSuffix   = ".log"      // of files named by a number that grows
 	logIdle     = time.Minute // without a line closes the file
+	faultEvery  = time.Minute // between two reports of a disk that fails
 	logKeepPart = 0.9         // of the total is left after making room
 )
 
@@ -32,6 +33,7 @@ type logStore struct {
 	log     *slog.Logger
 	size    atomic.Int64 // bytes of all now
 	dropped atomic.Int64 // lines of functions that wrote too fast
+	faulted atomic.Int64 // when a fault was reported last, Unix nanoseconds
 
 	mu   sync.Mutex // before any functionLog's
 	logs map[backends.Key]*functionLog
@@ -164,7 +166,11 @@ func (s *logStore) makeRoom() {
 	}
 }
 
-// fault reports a disk that does not take log lines; calls go on.
+// fault reports a disk that does not take log lines, now and then; calls go on.
 func (s *logStore) fault(key backends.Key, err error) {
-	s.log.Warn("function log lost a line", "function", key, "error", err)
+	now := time.Now().UnixNano()
+	if last := s.faulted.Load(); now-last < int64(faultEvery) || !s.faulted.CompareAndSwap(last, now) {
+		return
+	}
+	s.log.Warn("function logs lose lines", "function", key.String(), "error", err)
 }
