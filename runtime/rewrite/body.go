@@ -9,6 +9,7 @@ type body struct {
 	locals   uint32 // declared locals
 	wide     uint32 // of these, v128
 	cost     uint32 // of its instructions outside of loops
+	loops    bool   // there is a loop
 	calls    span   // its part of Module.calls
 	indirect span   // its part of Module.indirect
 }
@@ -20,7 +21,7 @@ type uses struct {
 }
 
 // scope is one open block of the function being checked.
-type scope struct{ isIf, isLoop bool }
+type scope struct{ isIf bool }
 
 func (m *Module) codeSection(r *reader) {
 	n := r.count("function bodies", 2, m.limits.Functions)
@@ -51,7 +52,6 @@ type checker struct {
 	m      *Module
 	r      reader
 	scopes []scope
-	loops  int    // how many of the scopes are loops
 	locals uint64 // parameters and declared locals of the current function
 }
 
@@ -60,7 +60,7 @@ func (c *checker) function(b *body, sig FuncType) {
 	c.declare(b, sig)
 	b.code = c.r.pos
 	b.calls.start, b.indirect.start = len(c.m.calls), len(c.m.indirect)
-	c.scopes, c.loops = append(c.scopes[:0], scope{}), 0
+	c.scopes = append(c.scopes[:0], scope{})
 	blocks := uint64(0)
 	var in instruction
 	for len(c.scopes) > 0 && c.r.err == nil {
@@ -68,14 +68,13 @@ func (c *checker) function(b *body, sig FuncType) {
 		if c.r.err != nil {
 			return
 		}
-		if c.loops == 0 {
-			b.cost += uint32(in.op.cost)
-		}
+		b.cost += uint32(in.op.cost)
 		switch in.op.imm {
 		case immNone, immMemArg, immI32, immI64, immF32, immF64:
 			c.plain(&in)
 		case immBlock:
 			blocks++
+			b.loops = b.loops || in.code == opLoop
 			c.open(&in)
 		default:
 			c.references(&in)
@@ -117,9 +116,6 @@ func (c *checker) plain(in *instruction) {
 	}
 	switch in.code {
 	case opEnd:
-		if c.scopes[len(c.scopes)-1].isLoop {
-			c.loops--
-		}
 		c.scopes = c.scopes[:len(c.scopes)-1]
 	case opElse:
 		top := &c.scopes[len(c.scopes)-1]
@@ -144,10 +140,7 @@ func (c *checker) open(in *instruction) {
 	if len(c.scopes) > int(c.m.limits.Nesting) {
 		c.r.stop(tooMany(in.start, "blocks inside one another", uint64(len(c.scopes)), c.m.limits.Nesting))
 	}
-	if in.code == opLoop {
-		c.loops++
-	}
-	c.scopes = append(c.scopes, scope{isIf: in.code == opIf, isLoop: in.code == opLoop})
+	c.scopes = append(c.scopes, scope{isIf: in.code == opIf})
 }
 
 // references checks the indexes of the instructions that have any.

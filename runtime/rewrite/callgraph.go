@@ -1,18 +1,18 @@
 package rewrite
 
-// cheap is how much work a function may do without charging for it at its entry: a caller pays for a call, not for
-// what so small a callee does.
-const cheap = 128
+// cheap is how much work a function may do without charging for it at its entry: whoever calls it pays instead.
+const cheap = 512
 
-// metering says per defined function what it does at its entry.
+// metering says who pays for what a function does.
 type metering struct {
-	charged   []bool // charges fuel
-	recursive []bool // can be on the stack twice: charges stack (and fuel)
+	charged   []bool   // by defined function: charges fuel at its entry
+	recursive []bool   // ... and can be on the stack twice: charges stack as well
+	work      []uint32 // by node of the call graph: what a caller has to pay for it
+	sigOf     []int32  // by type index: the node of indirect calls, -1 = there are none
 }
 
 // metering decides which functions charge at their entry: those that can reach themselves through calls, and those
-// that do more than a little outside of loops (which charge for themselves). Calls not charged anywhere therefore
-// form a tree of at most cheap cost.
+// that do much in one go, what they call included. For the others their callers pay. Loops charge for themselves.
 func (m *Module) metering() metering {
 	g := newCallGraph(m)
 	for f := range g.nodes {
@@ -20,7 +20,7 @@ func (m *Module) metering() metering {
 			g.visit(int32(f))
 		}
 	}
-	return metering{charged: g.charged, recursive: g.recursive}
+	return metering{charged: g.charged, recursive: g.recursive, work: g.cost, sigOf: g.sigOf}
 }
 
 // callGraph has a node for every defined function and, behind these, one for every signature that is called
@@ -176,6 +176,9 @@ func (g *callGraph) weigh(n int32) {
 	total := uint64(0)
 	if function {
 		total = uint64(g.m.bodies[n].cost)
+		if g.m.bodies[n].loops {
+			total += loopCredit
+		}
 	}
 	for i := int32(0); ; i++ {
 		to, more := g.successor(n, i)

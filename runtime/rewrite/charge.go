@@ -3,15 +3,30 @@ package rewrite
 const (
 	// costImport is charged for a call of an imported function: it leaves compiled code and comes back.
 	costImport = 128
-	// fullCharge is the most one point charges; straight-line code that costs more gets further points. It is below
-	// 2^13, so that a charge always fits two bytes and can be filled in behind.
+	// fullCharge is about the most to charge in one place: straight-line code that costs more charges in between.
 	fullCharge = 4096
+	// maxCharge is the most that the three bytes kept for an amount can hold.
+	maxCharge = 1<<20 - 1
 )
 
-// point is a place in the new code that charges fuel: at is where its amount stands.
-type point struct {
-	at   int // -1 = the entry of a function that charges nothing there
-	cost uint32
+// Loops count down a local of their function and go to the counter only now and then: a global is memory, and adding
+// to it in each turn of a small loop takes longer than the turn.
+const (
+	// loopCredit is what the loops of one activation may do before they go to the counter; the function's entry or
+	// its caller has paid for it.
+	loopCredit = 256
+	// loopCharge is how much they charge then, for their turns to come.
+	loopCharge = 1024
+)
+
+// patch is a place in the new code where the amount of an account belongs.
+type patch struct{ at, account int }
+
+// scope says of an open block who pays for the code behind it and, of a loop, for its turns.
+type openBlock struct {
+	before int // the account in use when it was opened
+	turns  int // the account of one turn; -1 = not a loop
+	params bool
 }
 
 // emitter writes the bodies of one module anew.
@@ -21,13 +36,16 @@ type emitter struct {
 	body []byte // the new body
 	from int    // up to here the old body is copied
 
-	points []point // of the current function
-	now    int     // the point that pays for the next instruction
-	scopes []int   // the point that pays again behind each open block
+	accounts []uint32 // costs, of the current function
+	patches  []patch
+	now      int // the account of the next instruction
+	scopes   []openBlock
 
 	fuelHead, fuelTail, stackTail []byte // the code around a charge's amount
 	give                          []byte // gives the stack back, of the current function
+	credit                        uint32 // the local that loops count down, of the current function
 	constant                      int64  // the value the previous instruction pushed if it was an i32.const, else -1
+	recharge                      uint32 // the function that charges loopCharge
 }
 
 // meter returns the content of the new code section.
@@ -43,6 +61,7 @@ func (w *rewriter) meter() []byte {
 	out := make([]byte, 0, size+size/4)
 	e := emitter{w: w}
 	e.prepare()
+	e.recharge = w.addFunction(FuncType{}, e.rechargeBody())
 	for i := range m.bodies {
 		e.function(i)
 		out = appendU32(out, uint32(len(e.body)))
@@ -81,6 +100,13 @@ func (e *emitter) prepare() {
 	e.fuelTail, e.stackTail = tail, both
 }
 
+// rechargeBody is the body of the function that loops call.
+func (e *emitter) rechargeBody() []byte {
+	a := assembler(appendS64(append([]byte{}, e.fuelHead...), loopCharge))
+	a = append(a, e.fuelTail...)
+	return a.body(0)
+}
+
 // frame estimates the native stack one activation takes, in bytes.
 func (b *body) frame(sig FuncType) int64 {
 	values := int64(b.locals) + int64(len(sig.Params)) + int64(len(sig.Results))
@@ -94,8 +120,12 @@ func (e *emitter) function(i int) {
 	b := &m.bodies[i]
 	sig := m.signature(m.importedFuncs + uint32(i))
 	e.r = reader{buf: m.wasm[:b.end], pos: b.code}
-	e.body, e.from = append(e.body[:0], m.wasm[b.start:b.code]...), b.code
-	e.points, e.scopes, e.constant, e.give = e.points[:0], e.scopes[:0], -1, nil
+	e.body, e.from = e.declare(b, sig), b.code
+	e.accounts, e.patches, e.scopes = append(e.accounts[:0], 0), e.patches[:0], e.scopes[:0]
+	e.constant, e.give, e.now = -1, nil, 0
+	if b.loops {
+		e.accounts[0] = loopCredit
+	}
 	switch {
 	case e.w.metered.recursive[i]:
 		frame := b.frame(sig) << 32
@@ -109,10 +139,7 @@ func (e *emitter) function(i int) {
 		e.body = append(append(e.body, byte(opBlock)), e.w.blockType(sig)...)
 	case e.w.metered.charged[i]:
 		e.charge(0)
-	default:
-		e.points = append(e.points, point{at: -1})
 	}
-	e.now = 0
 	var in instruction
 	for e.r.left() > 0 {
 		e.r.instruction(&in)
@@ -122,12 +149,25 @@ func (e *emitter) function(i int) {
 	if e.give != nil {
 		e.body = append(append(e.body, e.give...), byte(opEnd))
 	}
-	for _, p := range e.points {
-		if p.at >= 0 {
-			e.body[p.at] |= byte(p.cost & 0x7f)
-			e.body[p.at+1] |= byte(p.cost >> 7)
-		}
+	for _, p := range e.patches {
+		cost := e.accounts[p.account]
+		e.body[p.at] |= byte(cost & 0x7f)
+		e.body[p.at+1] |= byte(cost >> 7 & 0x7f)
+		e.body[p.at+2] |= byte(cost >> 14)
 	}
+}
+
+// declare writes the locals of a function, with one more if it has loops.
+func (e *emitter) declare(b *body, sig FuncType) []byte {
+	out := e.body[:0]
+	if !b.loops {
+		return append(out, e.w.m.wasm[b.start:b.code]...)
+	}
+	e.credit = uint32(len(sig.Params)) + b.locals
+	r := reader{buf: e.w.m.wasm, pos: b.start}
+	out = appendU32(out, r.u32()+1)
+	out = append(out, e.w.m.wasm[r.pos:b.code]...)
+	return append(out, 1, byte(I32))
 }
 
 // blockType is the type of a block with the results of a function.
@@ -146,26 +186,40 @@ func (e *emitter) copyTo(end int) {
 	e.from = end
 }
 
-// charge opens a new point here; stack is what to charge beside the fuel, in the upper half. The amount of fuel is
-// not known yet: two bytes are kept for it.
-func (e *emitter) charge(stack int64) {
-	e.body = append(e.body, e.fuelHead...)
-	e.points = append(e.points, point{at: len(e.body)})
-	e.now = len(e.points) - 1
-	if stack == 0 {
-		e.body = append(append(e.body, 0x80, 0x00), e.fuelTail...)
+// amount keeps three bytes for the amount of an account, which is not known yet; high is what stands above it.
+func (e *emitter) amount(account int, high int64) {
+	e.patches = append(e.patches, patch{len(e.body), account})
+	if high == 0 {
+		e.body = append(e.body, 0x80, 0x80, 0x00)
 		return
 	}
-	e.body = append(appendS64(e.body, stack), e.stackTail...)
+	e.body = appendS64(e.body, high)
 }
 
-// pay adds to the current point, after opening another one when it is full.
-func (e *emitter) pay(cost uint32, before int) {
-	if e.points[e.now].cost+cost > fullCharge {
-		e.copyTo(before)
-		e.charge(0)
+// charge charges the counter for the account in use, and stack in its upper half.
+func (e *emitter) charge(stack int64) {
+	e.body = append(e.body, e.fuelHead...)
+	e.amount(e.now, stack)
+	if stack == 0 {
+		e.body = append(e.body, e.fuelTail...)
+		return
 	}
-	e.points[e.now].cost += cost
+	e.body = append(e.body, e.stackTail...)
+}
+
+// pay adds to the account in use, after opening another one that is charged here when it is full.
+func (e *emitter) pay(cost uint32, before int) {
+	if e.accounts[e.now]+cost > fullCharge {
+		e.renew(before)
+	}
+	e.accounts[e.now] += cost
+}
+
+func (e *emitter) renew(before int) {
+	e.copyTo(before)
+	e.accounts = append(e.accounts, 0)
+	e.now = len(e.accounts) - 1
+	e.charge(0)
 }
 
 func (e *emitter) instruction(in *instruction) {
@@ -179,12 +233,11 @@ func (e *emitter) instruction(in *instruction) {
 	case opBlock, opLoop, opIf:
 		e.open(in)
 	case opElse:
-		e.now = e.scopes[len(e.scopes)-1]
+		e.now = e.scopes[len(e.scopes)-1].before
 	case opEnd:
-		if n := len(e.scopes); n > 0 {
-			e.now = e.scopes[n-1]
-			e.scopes = e.scopes[:n-1]
-		}
+		e.close()
+	case opBr, opBrIf, opBrTable:
+		e.branch(in)
 	case opReturn:
 		if e.give != nil {
 			e.copyTo(in.start)
@@ -193,6 +246,8 @@ func (e *emitter) instruction(in *instruction) {
 		}
 	case opCall, opRefFunc, opReturnCall:
 		e.reference(in)
+	case opCallIndirect:
+		e.pay(e.work(e.w.metered.sigOf[in.x]), in.start)
 	case opReturnCallIndirect:
 		e.copyTo(in.start)
 		e.body = append(e.body, e.give...)
@@ -207,29 +262,48 @@ func (e *emitter) instruction(in *instruction) {
 	}
 }
 
-// open enters a block. What follows a block is paid for by the point before it, because points inside may be jumped
-// over; so a block must not begin on a point that is nearly full, or each would open one of its own.
-func (e *emitter) open(in *instruction) {
-	if e.points[e.now].cost > fullCharge/2 {
-		e.copyTo(in.start)
-		e.charge(0)
+// work is what a call of a node of the call graph does that nobody else pays for.
+func (e *emitter) work(node int32) uint32 {
+	if node < 0 {
+		return costImport
 	}
-	e.scopes = append(e.scopes, e.now)
+	return e.w.metered.work[node]
+}
+
+// open enters a block. What follows a block is paid for by the account before it, because charges inside may be
+// jumped over; so a block must not begin on an account that is nearly full, or each would open one of its own.
+func (e *emitter) open(in *instruction) {
+	if e.accounts[e.now] > fullCharge/2 {
+		e.renew(in.start)
+	}
+	s := openBlock{before: e.now, turns: -1}
 	if in.code == opLoop {
-		e.copyTo(e.r.pos)
-		e.charge(0)
+		e.accounts = append(e.accounts, 0)
+		e.now = len(e.accounts) - 1
+		s.turns = e.now
+		s.params = in.x < blockValue && len(e.w.m.types[in.x].Params) > 0
+	}
+	e.scopes = append(e.scopes, s)
+}
+
+// close leaves a block. A loop's first turn is paid for by what surrounds it, its further turns by themselves.
+func (e *emitter) close() {
+	n := len(e.scopes) - 1
+	if n < 0 {
+		return
+	}
+	s := e.scopes[n]
+	e.scopes = e.scopes[:n]
+	e.now = s.before
+	if s.turns >= 0 {
+		e.accounts[e.now] = min(e.accounts[e.now]+e.accounts[s.turns], maxCharge)
 	}
 }
 
 // reference rewrites an instruction with a function index.
 func (e *emitter) reference(in *instruction) {
-	if in.x < e.w.m.importedFuncs {
-		if in.code != opRefFunc {
-			e.pay(costImport, in.start)
-		}
-		if in.code != opReturnCall {
-			return
-		}
+	if in.code != opRefFunc {
+		e.pay(e.work(int32(in.x)-int32(e.w.m.importedFuncs)), in.start)
 	}
 	e.copyTo(in.start)
 	if in.code == opReturnCall {
@@ -243,4 +317,71 @@ func (e *emitter) callBulk(in *instruction) {
 	e.copyTo(in.start)
 	e.body = appendU32(append(e.body, byte(opCall)), e.w.bulkFunction(in))
 	e.from = e.r.pos
+}
+
+// branch charges for another turn where a branch goes back to a loop.
+func (e *emitter) branch(in *instruction) {
+	s, label := e.target(in)
+	if s == nil {
+		return
+	}
+	e.copyTo(in.start)
+	if in.code == opBrTable || s.params {
+		// The branch needs what is on the stack: charge beside it.
+		e.turn(s.turns)
+		e.body = append(e.body, byte(opIf), 0x40, byte(opElse))
+		e.rechargeLoop()
+		e.body = append(e.body, byte(opEnd))
+		return
+	}
+	e.from = e.r.pos
+	if in.code == opBrIf {
+		e.body = append(e.body, byte(opIf), 0x40)
+		label++
+	}
+	e.turn(s.turns)
+	e.body = appendU32(append(e.body, byte(opBrIf)), label)
+	e.rechargeLoop()
+	e.body = appendU32(append(e.body, byte(opBr)), label)
+	if in.code == opBrIf {
+		e.body = append(e.body, byte(opEnd))
+	}
+}
+
+// target returns the loop a branch can go back to, of several the outermost, and its label.
+func (e *emitter) target(in *instruction) (found *openBlock, label uint32) {
+	targets := reader{buf: e.r.buf, pos: in.imm}
+	n := uint32(0)
+	if in.code == opBrTable {
+		n = in.x
+	}
+	for range n + 1 {
+		l := targets.u32()
+		if i := len(e.scopes) - 1 - int(l); i >= 0 && e.scopes[i].turns >= 0 && (found == nil || l > label) {
+			found, label = &e.scopes[i], l
+		}
+	}
+	return found, label
+}
+
+// turn takes an account's amount from the credit and pushes whether there was enough.
+func (e *emitter) turn(account int) {
+	a := (*assembler)(&e.body)
+	a.op(opLocalGet, e.credit)
+	a.op(opI32Const)
+	e.amount(account, 0)
+	a.op(opI32Sub)
+	a.op(opLocalTee, e.credit)
+	a.i32(-loopCredit)
+	a.op(opI32GeS)
+}
+
+// rechargeLoop buys new credit.
+func (e *emitter) rechargeLoop() {
+	a := (*assembler)(&e.body)
+	a.op(opCall, e.recharge)
+	a.op(opLocalGet, e.credit)
+	a.i32(loopCharge)
+	a.op(opI32Add)
+	a.op(opLocalSet, e.credit)
 }

@@ -124,7 +124,7 @@ func canonical(t byte, v uint64) uint64 {
 func run(t testing.TB, r wazero.Runtime, m *Module, binary []byte, seed uint64, most int) (h *trace, over bool, err error) {
 	t.Helper()
 	ctx := context.Background()
-	h = &trace{limit: 100}
+	h = &trace{limit: 10}
 	if err = h.imports(ctx, r, m); err != nil {
 		return nil, false, err
 	}

@@ -23,6 +23,7 @@ const (
 	opReturnCallIndirect opcode = 0x13
 	opLocalGet           opcode = 0x20
 	opLocalSet           opcode = 0x21
+	opLocalTee           opcode = 0x22
 	opGlobalGet          opcode = 0x23
 	opGlobalSet          opcode = 0x24
 	opTableSet           opcode = 0x26
