@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -19,16 +21,18 @@ import (
 
 // Gateway serves the API and the functions. Make one with New.
 type Gateway struct {
-	cfg      Config
-	table    *table
-	system   *system
-	server   *fasthttp.Server
-	metrics  *http.Server
-	calls    http1.Options
-	servedBy []byte // X-Served-By
-	total    *gatewayCounts
-	waker    *waker
-	draining atomic.Bool
+	cfg       Config
+	table     *table
+	system    *system
+	server    *fasthttp.Server
+	metrics   *http.Server
+	calls     http1.Options
+	servedBy  []byte // X-Served-By
+	total     *gatewayCounts
+	waker     *waker
+	draining  atomic.Bool
+	mu        sync.Mutex
+	listeners []*http1.Listener
 }
 
 // New makes a gateway; it listens to nothing before Serve. ErrInvalid if cfg
@@ -62,7 +66,6 @@ func (g *Gateway) Handler() fasthttp.RequestHandler { return g.handle }
 
 // Limits of the HTTP server that nobody has needed to change.
 const (
-	maxHeader      = 16 << 10 // bytes of a request's line and header block
 	maxConnections = 64 << 10
 	streamFrom     = 16 << 10 // bytes of a body that are read before the handler runs
 )
@@ -73,8 +76,8 @@ func newServer(cfg Config, g *Gateway) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler: g.handle, HeaderReceived: g.headerReceived,
 		Logger: serverLog{cfg.Logger}, SecureErrorLogMessage: true,
-		ReadTimeout: cfg.HeaderTimeout, IdleTimeout: cfg.IdleTimeout, WriteTimeout: cfg.WriteTimeout,
-		ReadBufferSize: maxHeader, Concurrency: maxConnections,
+		ReadTimeout: cfg.HeaderTimeout, IdleTimeout: cfg.IdleTimeout, ErrorHandler: g.badRequest,
+		ReadBufferSize: http1.HeadBuffer, Concurrency: maxConnections,
 		StreamRequestBody: true, MaxRequestBodySize: streamFrom, DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader: true, NoDefaultContentType: true, CloseOnShutdown: true,
 	}
@@ -97,7 +100,15 @@ func (l serverLog) Printf(format string, args ...any) {
 // Serve serves the API and the functions until Shutdown, then returns nil.
 // It closes ln.
 func (g *Gateway) Serve(ln net.Listener) error {
-	if err := g.server.Serve(overTLS(lingerListener{ln}, g.cfg.TLS)); err != nil {
+	const maxSlack = 500 * time.Millisecond
+	guarded := http1.Listen(overTLS(ln, g.cfg.TLS), http1.ListenerOptions{
+		WriteTimeout: g.cfg.WriteTimeout, Slack: min(g.cfg.HeaderTimeout/10, g.cfg.IdleTimeout/10, maxSlack),
+		Rejected: g.total.rejected,
+	})
+	g.mu.Lock()
+	g.listeners = append(g.listeners, guarded)
+	g.mu.Unlock()
+	if err := g.server.Serve(guarded); err != nil {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
 	return nil
@@ -116,6 +127,12 @@ func (g *Gateway) ServeMetrics(ln net.Listener) error {
 // Serve and ServeMetrics return. It gives ctx's error if that ends first.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.draining.Store(true)
-	defer g.waker.close()
-	return errors.Join(g.server.ShutdownWithContext(ctx), g.metrics.Shutdown(ctx))
+	err := errors.Join(g.server.ShutdownWithContext(ctx), g.metrics.Shutdown(ctx))
+	g.waker.close()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, ln := range g.listeners {
+		ln.Stop()
+	}
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -58,7 +59,7 @@ func (g *Gateway) answer(call *http1.Call, r *route) (queue time.Duration, err e
 	defer g.total.inflight.Add(-1)
 	if call.Request.Body, err = call.ReadBody(g.cfg.MaxBody); err != nil {
 		call.HTTP.SetConnectionClose()
-		linger(call.HTTP.Conn())
+		http1.Linger(call.HTTP.Conn())
 		return 0, &bodyError{err}
 	}
 	t := r.target.Load()
@@ -215,4 +216,20 @@ func (g *Gateway) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConf
 		return fasthttp.RequestConfig{}
 	}
 	return fasthttp.RequestConfig{ReadTimeout: max(g.table.call.Timeout, time.Second)}
+}
+
+// badRequest answers what could not be read as a request.
+func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
+	status, text := http.StatusBadRequest, "the request cannot be read\n"
+	var small *fasthttp.ErrSmallBuffer
+	switch r := http1.Rejected(ctx.Conn()); {
+	case r != nil:
+		status, text = r.Status, r.Text
+	case errors.As(err, &small):
+		status, text = http.StatusRequestHeaderFieldsTooLarge, "the request line and headers together are longer than 16 KiB\n"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		status, text = http.StatusRequestTimeout, fmt.Sprintf("the request's header did not come within %s\n", g.cfg.HeaderTimeout)
+	}
+	http1.Linger(ctx.Conn())
+	answerText(ctx, status, text)
 }

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"hearth/gateway/http1"
 )
 
 // metrics collects what the gateway knows about calls when it is asked to:
@@ -18,7 +21,7 @@ type metrics struct {
 	total gatewayCounts
 
 	invocations, started, seconds, inflight, waiting *prometheus.Desc
-	replicas, ready, least                           *prometheus.Desc
+	replicas, ready, least, rejections               *prometheus.Desc
 	refused, wakes                                   *prometheus.Desc
 }
 
@@ -29,6 +32,19 @@ type gatewayCounts struct {
 	full       atomic.Uint64 // calls refused because their function's queue is full
 	wakes      atomic.Uint64 // functions asked up from zero
 	wakeFaults atomic.Uint64 // times a backend refused to
+
+	mu         sync.Mutex
+	rejections map[string]uint64 // by their reason
+}
+
+// rejected counts a request that the guard stopped.
+func (c *gatewayCounts) rejected(r *http1.Rejection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rejections == nil {
+		c.rejections = map[string]uint64{}
+	}
+	c.rejections[r.Reason]++
 }
 
 func newMetrics(t *table) *metrics {
@@ -47,13 +63,14 @@ func newMetrics(t *table) *metrics {
 		ready:       desc("gateway_service_ready_count", "Replicas that can answer.", function),
 		least:       desc("gateway_service_min", "Replicas that the function has at least when it is not at zero.", function),
 		refused:     desc("hearth_calls_refused_total", "Calls that were refused without running.", "reason"),
+		rejections:  desc("hearth_requests_rejected_total", "Requests that could be read in more than one way, or in none.", "reason"),
 		wakes:       desc("hearth_wakes_total", "Times a function at zero replicas was asked up.", "result"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.invocations, m.started, m.seconds, m.inflight, m.waiting, m.replicas, m.ready, m.least, m.refused, m.wakes} {
+	for _, d := range []*prometheus.Desc{m.invocations, m.started, m.seconds, m.inflight, m.waiting, m.replicas, m.ready, m.least, m.refused, m.wakes, m.rejections} {
 		ch <- d
 	}
 }
@@ -86,6 +103,11 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	counter(m.refused, m.total.overloaded.Load(), "overload")
 	counter(m.refused, m.total.full.Load(), "queue full")
+	m.total.mu.Lock()
+	for reason, n := range m.total.rejections {
+		counter(m.rejections, n, reason)
+	}
+	m.total.mu.Unlock()
 	counter(m.wakes, m.total.wakes.Load(), "accepted")
 	counter(m.wakes, m.total.wakeFaults.Load(), "failed")
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/backends"
+	"hearth/gateway/http1"
 )
 
 const (
@@ -45,7 +46,7 @@ func finishBody(ctx *fasthttp.RequestCtx) {
 		}
 	}
 	ctx.SetConnectionClose()
-	linger(ctx.Conn())
+	http1.Linger(ctx.Conn())
 }
 
 // limitedBody reads a body up to a number of bytes; one more is ErrTooLarge.

@@ -21,6 +21,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/backends"
+	"hearth/gateway/http1"
 )
 
 // knownKeys grows with every key; the record does not repeat the list.
@@ -41,7 +42,8 @@ func serveSystem(t testing.TB, cfg Config) string {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(lingerListener{ln}) }()
+	guarded := http1.Listen(ln, http1.ListenerOptions{})
+	go func() { done <- server.Serve(guarded) }()
 	t.Cleanup(func() {
 		server.CloseOnShutdown = true
 		if err := server.Shutdown(); err != nil {
@@ -50,6 +52,7 @@ func serveSystem(t testing.TB, cfg Config) string {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+		guarded.Stop()
 	})
 	return ln.Addr().String()
 }

@@ -96,12 +96,7 @@ func isToken(name []byte) bool {
 }
 
 // tokenByte is true for the bytes of a token.
-var tokenByte = func() (t [256]bool) {
-	for _, b := range []byte("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
-		t[b] = true
-	}
-	return t
-}()
+var tokenByte = bytesOf("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 // Discard forgets what was written.
 func (c *Call) Discard() {

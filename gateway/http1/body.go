@@ -44,7 +44,7 @@ func (c *Call) ReadBody(most int64) ([]byte, error) {
 		case int64(len(b)) > most:
 			return nil, tooLarge(most)
 		case err == io.EOF || length >= 0 && int64(len(b)) == length:
-			if length >= 0 && int64(len(b)) < length {
+			if length >= 0 && int64(len(b)) < length || c.conn != nil && c.conn.badBody() {
 				return nil, ErrBodyCut
 			}
 			return b, nil

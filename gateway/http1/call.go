@@ -27,6 +27,7 @@ import (
 type Call struct {
 	Request backends.Request
 	HTTP    *fasthttp.RequestCtx
+	conn    *Conn // nil if the server's connections are not guarded
 
 	lifetime
 	answer
@@ -58,6 +59,9 @@ type Options struct {
 func Acquire(ctx *fasthttp.RequestCtx, o Options) *Call {
 	c := calls.Get().(*Call)
 	c.HTTP = ctx
+	if c.conn = connOf(ctx.Conn()); c.conn != nil {
+		c.conn.begin(c)
+	}
 	h := &ctx.Request.Header
 	start := ctx.Time()
 	if start.IsZero() {
@@ -75,8 +79,11 @@ func Acquire(ctx *fasthttp.RequestCtx, o Options) *Call {
 
 // Release puts the call back. Its context ends here at the latest.
 func (c *Call) Release() {
+	if c.conn != nil {
+		c.conn.end()
+	}
 	reusable := c.lifetime.end()
-	c.HTTP, c.Request, c.answer = nil, backends.Request{}, answer{}
+	c.HTTP, c.conn, c.Request, c.answer = nil, nil, backends.Request{}, answer{}
 	c.named, c.scanned, c.trusted = c.named[:0], false, false
 	c.forwarded, c.host = c.forwarded[:0], nil
 	if cap(c.body) > keepBody {

@@ -1,0 +1,151 @@
+package http1
+
+import (
+	"crypto/tls"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// ListenerOptions is what a Listener does with its connections.
+type ListenerOptions struct {
+	WriteTimeout time.Duration // of one write to a client that does not read; 0 = none
+	// Slack is how far a deadline for reading may be off. Moving one costs as
+	// much as a small request, so that they are moved only so often.
+	Slack    time.Duration
+	Rejected func(*Rejection) // is told of every message the guard stopped; may be nil
+	Sweep    time.Duration    // between looks for clients that went away; 0 = 250 ms
+}
+
+// Listener makes guarded connections of another listener's, and ends the calls
+// of clients that go away. Close ends accepting; Stop ends the rest.
+type Listener struct {
+	net.Listener
+	o       ListenerOptions
+	mu      sync.Mutex
+	conns   map[*Conn]struct{}
+	stop    chan struct{}
+	once    sync.Once
+	stopped sync.WaitGroup
+}
+
+// Listen wraps a listener. The caller must Stop it when its connections are
+// done.
+func Listen(ln net.Listener, o ListenerOptions) *Listener {
+	if o.Sweep == 0 {
+		o.Sweep = 250 * time.Millisecond
+	}
+	l := &Listener{Listener: ln, o: o, conns: map[*Conn]struct{}{}, stop: make(chan struct{})}
+	l.stopped.Go(l.sweepOn)
+	return l
+}
+
+// Accept implements net.Listener.
+func (l *Listener) Accept() (net.Conn, error) {
+	inner, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{Conn: inner, ln: l}
+	l.mu.Lock()
+	l.conns[c] = struct{}{}
+	l.mu.Unlock()
+	if _, ok := inner.(*tls.Conn); ok {
+		return tlsConn{c}, nil
+	}
+	return c, nil
+}
+
+func (l *Listener) forget(c *Conn) {
+	l.mu.Lock()
+	delete(l.conns, c)
+	l.mu.Unlock()
+}
+
+// Connections gives how many are open.
+func (l *Listener) Connections() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
+}
+
+// Stop ends looking after the connections.
+func (l *Listener) Stop() {
+	l.once.Do(func() { close(l.stop) })
+	l.stopped.Wait()
+}
+
+// sweepOn looks after the clients of calls in flight: the server does not read
+// from a connection while its call runs, and so does not learn that it ended.
+func (l *Listener) sweepOn() {
+	tick := time.NewTicker(l.o.Sweep)
+	defer tick.Stop()
+	var conns []*Conn
+	for {
+		select {
+		case <-tick.C:
+		case <-l.stop:
+			return
+		}
+		conns = conns[:0]
+		l.mu.Lock()
+		for c := range l.conns {
+			conns = append(conns, c)
+		}
+		l.mu.Unlock()
+		for _, c := range conns {
+			c.sweep()
+		}
+		clear(conns)
+	}
+}
+
+// sweep ends the call of a client that went away. Calls that were not yet in
+// flight at the last sweep are left alone: most end before the next.
+func (c *Conn) sweep() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.call == nil || c.seen != c.count {
+		c.seen = c.count
+		return
+	}
+	if closedByPeer(c.Conn) {
+		c.call.Cancel()
+	}
+}
+
+// begin and end mark the call in flight on a connection.
+func (c *Conn) begin(call *Call) {
+	c.mu.Lock()
+	c.call = call
+	c.count++
+	c.mu.Unlock()
+}
+
+func (c *Conn) end() {
+	c.mu.Lock()
+	c.call = nil
+	c.mu.Unlock()
+}
+
+// closedByPeer looks at a socket without taking anything from it.
+func closedByPeer(c net.Conn) (closed bool) {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return true
+	}
+	err = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		closed = n == 0 && err == nil || err != nil && err != syscall.EAGAIN && err != syscall.EINTR
+	})
+	return closed || err != nil
+}
