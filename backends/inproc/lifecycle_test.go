@@ -417,3 +417,37 @@ func footprintNow(before footprint) footprint {
 	maps, _ := os.ReadFile("/proc/self/maps")
 	return footprint{goruntime.NumGoroutine(), bytes.Count(maps, []byte{'\n'}), mem.HeapAlloc}
 }
+
+func TestStartLoadsNothing(t *testing.T) {
+	dir := t.TempDir()
+	n := startNode(t, dir, nil)
+	const functions = 30
+	for i := range functions {
+		must(t, n.Deploy(t.Context(), fn("fn"+strconv.Itoa(i), "store/cat")))
+	}
+	n.stop()
+	n = startNode(t, dir, nil)
+	for key, e := range n.table.Entries() {
+		if e.Status.Available != 1 || e.Handler == nil {
+			t.Errorf("%s: %+v", key, e.Status)
+		}
+	}
+	n.call(t, "fn7", "x")
+	if loads := n.host.counters.loads.Load(); len(n.table.Entries()) != functions || loads != 1 {
+		t.Errorf("%d functions; %d loads for one call", len(n.table.Entries()), loads)
+	}
+}
+
+func TestWarmCallAllocatesNothingOfOurs(t *testing.T) {
+	n := startFake(t, &fakeEngine{})
+	must(t, n.Deploy(t.Context(), version("")))
+	h := n.entry("fn").Handler
+	req, resp := &backends.Request{Header: noHeader{}}, &answer{}
+	if allocs := testing.AllocsPerRun(100, func() {
+		if err := h.Invoke(context.Background(), req, resp); err != nil {
+			t.Fatal(err)
+		}
+	}); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
