@@ -24,9 +24,10 @@ type call struct {
 	left     time.Time     // gave a slot back last
 	away     time.Duration // without a slot, until it got this one
 	counter  api.MutableGlobal
-	freezing *frozen // the guest is run to where it freezes, and this is filled there
-	frozen   *frozen // the guest goes on from here
-	exitCode uint32  // with which a resumed guest ended
+	instance *instance // the guest's; nil while its start function runs
+	freezing *frozen   // the guest is run to where it freezes, and this is filled there
+	frozen   *frozen   // the guest goes on from here
+	exitCode uint32    // with which a resumed guest ended
 
 	env    stringList // made when it is asked for
 	fds    []descriptor

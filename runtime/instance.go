@@ -24,6 +24,8 @@ type instance struct {
 	data   [][]byte    // segments as in the image; nil unless the code drops some
 	elems  [][]uintptr
 	left   residue
+
+	references int // to functions that the engine made for the instance itself
 }
 
 // instantiateIn makes an instance over a memory that starts with initial and has at most limit bytes. The caller closes it, or gives it an
@@ -47,6 +49,7 @@ func instantiateIn(ctx context.Context, limit, initial int64, b *budget, make fu
 		in.close(ctx)
 		return nil, err
 	}
+	in.references = in.state.known.Len()
 	return in, nil
 }
 
@@ -151,6 +154,13 @@ func (in *instance) restore(r *restorer) error {
 	in.restoreValues()
 	return nil
 }
+
+// maxReferences bounds the references to functions that a guest may make. The engine keeps each, some 40 bytes, as long as the instance,
+// even the hundred millionth to the same function.
+const maxReferences = 1 << 18
+
+// hoards tells whether the guest has made more references than it may; such an instance is not used again.
+func (in *instance) hoards() bool { return in.state.known.Len() > in.references+maxReferences }
 
 // restoreValues puts back what is not memory.
 func (in *instance) restoreValues() {

@@ -110,7 +110,7 @@ func (m *Module) give(w *worker) {
 	if w.instance == nil {
 		return
 	}
-	if w.unfit || p.fresh {
+	if w.unfit || p.fresh || w.hoards() {
 		m.discard(w)
 		return
 	}

@@ -3,7 +3,9 @@ package runtime_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	goruntime "runtime"
 	"strings"
 	"sync"
@@ -126,5 +128,21 @@ func BenchmarkResume(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// The engine remembers each reference that a guest makes to a function: without a bound a loop of one instruction fills the memory.
+func TestAGuestCannotFillTheMemoryWithReferences(t *testing.T) {
+	wasm, err := os.ReadFile("testdata/image/references.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := load(t, newEngine(t, runtime.Config{}), wasm, runtime.Spec{})
+	_, err = invoke(t, m, request(""))
+	if !errors.Is(err, backends.ErrFunction) || !strings.Contains(err.Error(), "references") {
+		t.Errorf("error %v, want one about references", err)
+	}
+	if s := m.Stats(); s.Instances != 0 {
+		t.Errorf("%d instances kept", s.Instances)
 	}
 }

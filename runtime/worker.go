@@ -46,7 +46,7 @@ func (w *worker) instantiate(m *Module) error {
 	}
 	m.counts.made.Add(1)
 	w.instance, w.entry = in, in.mod.ExportedFunction(rewrite.EntryExport)
-	c.frozen = nil
+	c.frozen, c.instance = nil, in
 	c.counter = in.mod.ExportedGlobal(rewrite.FuelExport).(api.MutableGlobal)
 	return nil
 }

@@ -19,6 +19,8 @@ const freshCounter = (uint64)((1<<31-stackAllowance)<<32 | (1<<31 - rewrite.Refi
 
 var errStack = backends.Errorf(backends.ErrFunction, "the function was stopped: its calls are nested too deeply (stack above %d MiB)", stackAllowance>>20)
 
+var errReferences = backends.Errorf(backends.ErrFunction, "the function was stopped: it made more than %d references to functions", maxReferences)
+
 // provideOwn makes known the host functions that rewritten modules import besides their own.
 func (e *Engine) provideOwn(ctx context.Context) error {
 	_, err := e.wasm.NewHostModuleBuilder(rewrite.HostModule).
@@ -39,6 +41,9 @@ func yield(ctx context.Context, guest api.Module, _ []uint64) {
 	spent := rewrite.Counter(counter.Get())
 	if spent.StackSpent() {
 		panic(&halt{errStack})
+	}
+	if c.instance != nil && c.instance.hoards() {
+		panic(&halt{errReferences})
 	}
 	c.check()
 	c.share()

@@ -52,10 +52,17 @@ mkdir -p "$out/runtime/rewrite/testdata"
 	-o "$out/runtime/rewrite/testdata/kernels.wasm"
 chmod 644 "$out/runtime/rewrite/testdata/kernels.wasm"
 built+=(runtime/rewrite/testdata/kernels.wasm)
+mkdir -p "$out/runtime/testdata/image"
+"$CLANG" --target=wasm32 -O2 -std=gnu11 -Wall -Wextra -Werror -ffreestanding -c runtime/testdata/image/reactor.c -o "$objects/reactor.o"
+"$CLANG" --target=wasm32 -nostdlib "$objects/reactor.o" \
+	-Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=32768 \
+	-o "$out/runtime/testdata/image/reactor.wasm"
+chmod 644 "$out/runtime/testdata/image/reactor.wasm"
+built+=(runtime/testdata/image/reactor.wasm)
 for source in testdata/guests/hostile/*.c; do
 	compile "${source%.c}.wasm" "$source"
 done
-for source in testdata/guests/hostile/*.wat; do
+for source in testdata/guests/hostile/*.wat runtime/testdata/image/*.wat; do
 	mkdir -p "$(dirname "$out/$source")"
 	wat2wasm --enable-tail-call "$source" -o "$out/${source%.wat}.wasm"
 	built+=("${source%.wat}.wasm")
