@@ -34,6 +34,7 @@ type Config struct {
 	SpillDir      string        // where bodies above 1 MiB are spilled to unlinked files
 	HeaderTimeout time.Duration // from the first byte of a request to the end of its header
 	IdleTimeout   time.Duration // of a kept-alive connection between requests
+	DrainDelay    time.Duration // from /readyz saying 503 to refusing connections, for balancers to notice
 	WriteTimeout  time.Duration // of one write to a client that does not read
 
 	// TrustedProxies may set X-Forwarded-For and X-Forwarded-Host; from anybody

@@ -74,7 +74,7 @@ const (
 // names itself unless told otherwise.
 func newServer(cfg Config, g *Gateway) *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler: g.handle, HeaderReceived: g.headerReceived,
+		Handler: g.handle, HeaderReceived: g.headerReceived, ExpectHandler: g.expect,
 		Logger: serverLog{cfg.Logger}, SecureErrorLogMessage: true,
 		ReadTimeout: cfg.HeaderTimeout, IdleTimeout: cfg.IdleTimeout, ErrorHandler: g.badRequest,
 		ReadBufferSize: http1.HeadBuffer, Concurrency: maxConnections,
@@ -123,16 +123,34 @@ func (g *Gateway) ServeMetrics(ln net.Listener) error {
 	return nil
 }
 
-// Shutdown drains: calls in flight end, new connections are refused, and both
-// Serve and ServeMetrics return. It gives ctx's error if that ends first.
+// Shutdown drains: /readyz says 503, after DrainDelay new connections are
+// refused, calls in flight end, and both Serve and ServeMetrics return. If ctx
+// ends first, the contexts of calls in flight end and their connections are
+// closed; it gives ctx's error then.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.draining.Store(true)
-	err := errors.Join(g.server.ShutdownWithContext(ctx), g.metrics.Shutdown(ctx))
-	g.waker.close()
+	select {
+	case <-time.After(g.cfg.DrainDelay):
+	case <-ctx.Done():
+	}
+	err := g.server.ShutdownWithContext(ctx)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, ln := range g.listeners {
+		if err != nil {
+			ln.Abort()
+		}
+	}
+	const last = 2 * time.Second // for handlers to see that their context ended
+	for limit := time.Now().Add(last); err != nil && g.server.GetOpenConnectionsCount() > 0 && time.Now().Before(limit); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	for _, ln := range g.listeners {
 		ln.Stop()
+	}
+	g.waker.close()
+	if g.metrics.Shutdown(ctx) != nil { // a scrape in flight is no reason to wait
+		g.metrics.Close()
 	}
 	return err
 }

@@ -57,13 +57,17 @@ func (g *Gateway) answer(call *http1.Call, r *route) (queue time.Duration, err e
 		return 0, errOverload
 	}
 	defer g.total.inflight.Add(-1)
-	if call.Request.Body, err = call.ReadBody(g.cfg.MaxBody); err != nil {
+	if call.Request.Body, err = call.ReadBody(g.cfg.MaxBody, g.cfg.SpillDir); err != nil {
 		call.HTTP.SetConnectionClose()
 		http1.Linger(call.HTTP.Conn())
 		return 0, &bodyError{err}
 	}
 	t := r.target.Load()
-	call.SetDeadline(call.Request.Start.Add(t.policy.Timeout))
+	begin := call.Request.Start
+	if len(call.Request.Body) > 0 {
+		begin = time.Now() // the time that a client took to send is its own
+	}
+	call.SetDeadline(begin.Add(t.policy.Timeout))
 	if queue, err = g.admit(call, r, t); err != nil {
 		return queue, err
 	}
@@ -128,6 +132,8 @@ func (e *bodyError) status() int {
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(e, http1.ErrBodySlow):
 		return http.StatusRequestTimeout
+	case errors.Is(e, backends.ErrUnavailable):
+		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest
 }
@@ -198,6 +204,9 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 			ctx.SetConnectionClose()
 		}
 	}()
+	if g.draining.Load() {
+		ctx.SetConnectionClose()
+	}
 	if name, path, query, ok := cutCall(ctx.Request.Header.RequestURI()); ok {
 		g.serveCall(ctx, name, path, query)
 		return
@@ -216,6 +225,22 @@ func (g *Gateway) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConf
 		return fasthttp.RequestConfig{}
 	}
 	return fasthttp.RequestConfig{ReadTimeout: max(g.table.call.Timeout, time.Second)}
+}
+
+// expect decides, before a client sends a body that it asked leave for,
+// whether it may.
+func (g *Gateway) expect(ctx *fasthttp.RequestCtx) int {
+	name, _, _, ok := cutCall(ctx.Request.Header.RequestURI())
+	if !ok {
+		return http.StatusContinue
+	}
+	switch r := g.table.lookup(name); {
+	case r == nil:
+		return http.StatusNotFound
+	case r.target.Load().Handler != nil && int64(ctx.Request.Header.ContentLength()) > g.cfg.MaxBody:
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusContinue
 }
 
 // badRequest answers what could not be read as a request.

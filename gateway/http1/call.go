@@ -41,6 +41,7 @@ type Call struct {
 	forwarded []byte   // X-Forwarded-For
 	host      []byte   // X-Forwarded-Host
 	body      []byte   // the request's, if it fits
+	mapped    []byte   // the request's body, if it is in a file
 	scratch   []byte   // for values of headers on their way out
 }
 
@@ -86,9 +87,7 @@ func (c *Call) Release() {
 	c.HTTP, c.conn, c.Request, c.answer = nil, nil, backends.Request{}, answer{}
 	c.named, c.scanned, c.trusted = c.named[:0], false, false
 	c.forwarded, c.host = c.forwarded[:0], nil
-	if cap(c.body) > keepBody {
-		c.body = nil
-	}
+	c.dropBody()
 	if reusable {
 		calls.Put(c)
 	}

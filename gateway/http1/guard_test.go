@@ -87,7 +87,7 @@ func serveRaw(raw string, size int) (seen []string, answers string) {
 		Handler: func(ctx *fasthttp.RequestCtx) {
 			call := Acquire(ctx, Options{})
 			defer call.Release()
-			body, err := call.ReadBody(1 << 20)
+			body, err := call.ReadBody(1<<20, "")
 			if err != nil {
 				ctx.SetStatusCode(400)
 				if r := Rejected(ctx.Conn()); r != nil {

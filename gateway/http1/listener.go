@@ -70,6 +70,21 @@ func (l *Listener) Connections() int {
 	return len(l.conns)
 }
 
+// Abort ends the calls in flight as if their clients had left, and closes all
+// connections.
+func (l *Listener) Abort() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		c.mu.Lock()
+		if c.call != nil {
+			c.call.Cancel()
+		}
+		c.mu.Unlock()
+		c.Conn.Close()
+	}
+}
+
 // Stop ends looking after the connections.
 func (l *Listener) Stop() {
 	l.once.Do(func() { close(l.stop) })
