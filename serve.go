@@ -76,6 +76,7 @@ type server struct {
 	gateway     *gateway.Gateway
 	table       *fedTable
 	scaler      *scaler.Scaler // nil: switched off
+	slots       int            // functions on a CPU at once
 	closers     []io.Closer    // in the order they were opened
 }
 
@@ -157,6 +158,9 @@ func (s *server) open(ctx context.Context, p *process) error {
 	if limit := setMemoryLimit("/", p.layers.environ); limit > 0 {
 		s.log.Debug("memory limit from the cgroup", "bytes", limit)
 	}
+	if s.slots = spareProcessor(p.layers.environ); c.RunSlots > 0 {
+		s.slots = c.RunSlots
+	}
 	var err error
 	if s.data, err = openDataDir(from.name("data-dir"), c.DataDir); err != nil {
 		return &usageError{err}
@@ -225,7 +229,7 @@ func (s *server) openBackend(ctx context.Context) (backends.Backend, error) {
 	c := s.cfg
 	engine, err := runtime.New(ctx, runtime.Config{
 		CacheDir: s.data.in("cache"), Compile: compileChild,
-		Slots: c.RunSlots, MemoryBudget: int64(c.Memory), Logger: s.log,
+		Slots: s.slots, MemoryBudget: int64(c.Memory), Logger: s.log,
 	})
 	if err != nil {
 		return nil, err
