@@ -45,7 +45,8 @@ var allowedImports = map[string][]string{
 	"hearth/watchdog":           {"hearth/backends", "hearth/gateway/http1", "github.com/valyala/fasthttp/...", "github.com/prometheus/client_golang/..."},
 	"hearth/watchdog/fwatchdog": {"hearth/watchdog", "hearth/runtime", "hearth/backends"},
 
-	"hearth/testdata/bench": {"hearth/backends", "hearth/gateway/client", "github.com/valyala/fasthttp"},
+	"hearth/docs/examples/upper": {},
+	"hearth/testdata/bench":      {"hearth/backends", "hearth/gateway/client", "github.com/valyala/fasthttp"},
 }
 
 func TestImports(t *testing.T) {
