@@ -68,49 +68,56 @@ func TestProgramsOfOthersRun(t *testing.T) {
 func TestAnOrdinaryGoProgramIsAFunction(t *testing.T) {
 	e := newEngine(t, runtime.Config{CacheDir: t.TempDir()})
 	wasm := guests.Go(t, "tool")
-	if err := e.Compile(t.Context(), wasm); err != nil {
-		t.Fatal(err)
-	}
+	var log strings.Builder
+	spec := runtime.Spec{Args: []string{"tool"}, Memory: 64 << 20, Secrets: map[string][]byte{"token": []byte("s3cret")},
+		Log: func(line []byte) { log.Write(append(line, '\n')) }}
+	byPath := load(t, e, wasm, spec) // one module, and so one after the other on what may be the same instance
 	for _, c := range []struct {
-		args   string
+		words  string // a path, or arguments
 		body   string
 		answer string
 		kind   error
 		says   string // in the error or in the log
 	}{
-		{"cat", strings.Repeat("0123456789abcdef", 1<<16), strings.Repeat("0123456789abcdef", 1<<16), nil, ""},
-		{"upper", "one\ntwo", "ONE\nTWO\n", nil, ""},
-		{"report", `{"text":"A@x.org, b@x.org; a@x.org"}`, `{"addresses":{"a@x.org":2,"b@x.org":1},"path":"/"}` + "\n", nil, ""},
-		{"report", `{"text":`, "", backends.ErrFunction, "unexpected EOF"},
-		{"workers", "", "500500\n", nil, ""},
-		{"sleep 30ms", "", "slept\n", nil, ""},
-		{"clock", "", "ticks\n", nil, ""},
+		{"/cat", strings.Repeat("0123456789abcdef", 1<<16), strings.Repeat("0123456789abcdef", 1<<16), nil, ""},
+		{"/upper", "one\ntwo", "ONE\nTWO\n", nil, ""},
+		{"/report", `{"text":"A@x.org, b@x.org; a@x.org"}`, `{"addresses":{"a@x.org":2,"b@x.org":1},"path":"/report"}` + "\n", nil, ""},
+		{"/report", `{"text":`, "", backends.ErrFunction, "unexpected EOF"},
+		{"/workers", "", "500500\n", nil, ""},
+		{"/sleep/30ms", "", "slept\n", nil, ""},
+		{"/clock", "", "ticks\n", nil, ""},
+		{"/exit", "", "", backends.ErrFunction, "exit status 3"},
+		{"/nothing", "", "", backends.ErrFunction, `no verb "nothing"`},
+		{"/panic", "", "", backends.ErrFunction, "panic: on purpose"},
+		{"/deadlock", "", "", backends.ErrFunction, "all goroutines are asleep"},
+		{"/spin", "", "", backends.ErrDeadline, "time limit"},
+		{"/sleep/1h", "", "", backends.ErrDeadline, "time limit"},
+		{"/hoard", "", "", backends.ErrFunction, "out of memory"},
+		{"/recurse", "", "", backends.ErrFunction, "stack"},
+		{"/cat", "still here", "still here", nil, ""},
+		{"upper", "by an argument", "BY AN ARGUMENT\n", nil, ""},
 		{"read /var/openfaas/secrets/token", "", "s3cret", nil, ""},
 		{"read /etc/passwd", "", "", backends.ErrFunction, "open /etc/passwd"},
 		{"read /var/openfaas/secrets/../../../etc/passwd", "", "", backends.ErrFunction, "exit status 1"},
 		{"write /var/openfaas/secrets/token", "", "", backends.ErrFunction, "exit status 1"},
-		{"exit", "", "", backends.ErrFunction, "exit status 3"},
-		{"nothing", "", "", backends.ErrFunction, `no verb "nothing"`},
-		{"panic", "", "", backends.ErrFunction, "panic: on purpose"},
-		{"deadlock", "", "", backends.ErrFunction, "all goroutines are asleep"},
-		{"spin", "", "", backends.ErrDeadline, "time limit"},
-		{"sleep 1h", "", "", backends.ErrDeadline, "time limit"},
-		{"hoard", "", "", backends.ErrFunction, "out of memory"},
-		{"recurse", "", "", backends.ErrFunction, "stack"},
 	} {
-		t.Run(c.args, func(t *testing.T) {
-			var log strings.Builder
-			m := load(t, e, wasm, runtime.Spec{Args: append([]string{"tool"}, strings.Fields(c.args)...), Memory: 64 << 20,
-				Secrets: map[string][]byte{"token": []byte("s3cret")}, Log: func(line []byte) { log.Write(append(line, '\n')) }})
-			defer m.Close()
+		t.Run(c.words, func(t *testing.T) {
+			m, req := byPath, request(c.body)
+			req.Path = []byte(c.words)
+			if c.words[0] != '/' {
+				spec.Args = append([]string{"tool"}, strings.Fields(c.words)...)
+				m = load(t, e, wasm, spec)
+				defer m.Close()
+			}
 			most := 20 * time.Second
 			if errors.Is(c.kind, backends.ErrDeadline) {
 				most = 200 * time.Millisecond
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), most)
 			defer cancel()
+			log.Reset()
 			r := &recorder{status: http.StatusOK}
-			err := m.Invoke(ctx, request(c.body), r)
+			err := m.Invoke(ctx, req, r)
 			if !errors.Is(err, c.kind) {
 				t.Errorf("%v; want kind %v\n%s", err, c.kind, log.String())
 			}

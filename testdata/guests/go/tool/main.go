@@ -1,6 +1,7 @@
 // Command tool is an ordinary Go program as people write them for a function:
 // it reads standard input, writes standard output and knows nothing of what it
-// runs on. Its first argument says what to do.
+// runs on. What to do is said by its arguments or, without any, by the parts of
+// the request's path.
 package main
 
 import (
@@ -19,32 +20,32 @@ import (
 )
 
 func main() {
-	verb := "cat"
-	if len(os.Args) > 1 {
-		verb = os.Args[1]
+	words := os.Args[1:]
+	if len(words) == 0 {
+		words = strings.Split(strings.Trim(os.Getenv("Http_Path"), "/"), "/")
 	}
-	verbs := map[string]func() error{
+	verbs := map[string]func(words ...string) error{
 		"cat": cat, "upper": upper, "report": report, "workers": workers, "sleep": sleep, "read": read, "write": write,
-		"panic": func() error { panic("on purpose") }, "exit": func() error { os.Exit(3); return nil },
-		"deadlock": deadlock, "spin": spin, "hoard": hoard, "recurse": func() error { fmt.Println(recurse(1)); return nil }, "clock": clock,
+		"panic": func(...string) error { panic("on purpose") }, "exit": func(...string) error { os.Exit(3); return nil },
+		"deadlock": deadlock, "spin": spin, "hoard": hoard, "recurse": func(...string) error { fmt.Println(recurse(1)); return nil }, "clock": clock,
 	}
-	do, ok := verbs[verb]
+	do, ok := verbs[words[0]]
 	if !ok {
-		fmt.Fprintf(os.Stderr, "tool: no verb %q\n", verb)
+		fmt.Fprintf(os.Stderr, "tool: no verb %q\n", words[0])
 		os.Exit(2)
 	}
-	if err := do(); err != nil {
+	if err := do(words[1:]...); err != nil {
 		fmt.Fprintln(os.Stderr, "tool:", err)
 		os.Exit(1)
 	}
 }
 
-func cat() error {
+func cat(...string) error {
 	_, err := io.Copy(os.Stdout, os.Stdin)
 	return err
 }
 
-func upper() error {
+func upper(...string) error {
 	out := bufio.NewWriter(os.Stdout)
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
@@ -55,7 +56,7 @@ func upper() error {
 
 // report reads {"text": ...} and answers how often each mail address is in it:
 // JSON, a regular expression, a map and sorting.
-func report() error {
+func report(...string) error {
 	var in struct {
 		Text string `json:"text"`
 	}
@@ -70,7 +71,7 @@ func report() error {
 }
 
 // workers adds the numbers of 1 to 1000 in goroutines.
-func workers() error {
+func workers(...string) error {
 	var wait sync.WaitGroup
 	sums := make(chan int)
 	for w := range 8 {
@@ -90,8 +91,8 @@ func workers() error {
 	return nil
 }
 
-func sleep() error {
-	d, err := time.ParseDuration(os.Args[2])
+func sleep(words ...string) error {
+	d, err := time.ParseDuration(words[0])
 	if err == nil {
 		time.Sleep(d)
 		fmt.Println("slept")
@@ -100,8 +101,8 @@ func sleep() error {
 }
 
 // read prints the files that the arguments name.
-func read() error {
-	for _, name := range os.Args[2:] {
+func read(names ...string) error {
+	for _, name := range names {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return err
@@ -113,21 +114,21 @@ func read() error {
 	return nil
 }
 
-func write() error { return os.WriteFile(os.Args[2], []byte("x"), 0o600) }
+func write(names ...string) error { return os.WriteFile(names[0], []byte("x"), 0o600) }
 
-func deadlock() error {
+func deadlock(...string) error {
 	<-make(chan int)
 	return nil
 }
 
-func spin() error {
+func spin(...string) error {
 	for {
 		runtime.Gosched()
 	}
 }
 
 // hoard takes memory until there is no more.
-func hoard() error {
+func hoard(...string) error {
 	var all [][]byte
 	for {
 		all = append(all, slices.Repeat([]byte{1}, 1<<20))
@@ -142,7 +143,7 @@ func recurse(n int) int {
 }
 
 // clock fails unless both clocks are of now and go on.
-func clock() error {
+func clock(...string) error {
 	start := time.Now()
 	if start.Year() < 2024 {
 		return fmt.Errorf("it is %v", start)
