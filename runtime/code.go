@@ -22,6 +22,7 @@ type code struct {
 	ready  chan struct{} // closed when compiled or err is set
 	err    error
 	guest  wazero.CompiledModule
+	early  bool          // a Go program that may be frozen after its runtime has started
 	facts  rewrite.Facts // of the module as it was given, without its lists
 }
 
@@ -88,6 +89,7 @@ func (e *Engine) compile(c *code, wasm []byte) {
 		return
 	}
 	c.guest, c.facts = guest, parsed.Facts()
+	c.early = goResumable(&c.facts, wasm)
 	c.facts.Imports, c.facts.Exports, c.facts.Producers = nil, nil, nil // they hold on to the module's bytes
 }
 

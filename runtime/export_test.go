@@ -4,7 +4,7 @@ package runtime
 func (e *Engine) SetCompileBudget(cpuSeconds uint64) { e.compiler.order.CPUSeconds = cpuSeconds }
 
 // RunFromStart makes every call run its program from the start. It must come before the first call.
-func (m *Module) RunFromStart() { m.pool.fromStart.Store(true) }
+func (m *Module) RunFromStart() { m.pool.runFromStart() }
 
 // Resumes tells whether calls resume the program where it was frozen. No call may be in flight.
 func (m *Module) Resumes() bool {

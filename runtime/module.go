@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -70,6 +71,8 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 		args:   newArgs(spec.Args, spec.Key.Name), env: newEnviron(spec.Env), secrets: newSecretDir(spec.SecretPath, spec.Secrets),
 	}
 	// What a start function does may depend on the request: there is no state before it to return to.
+	m.pool.loaded = int64(time.Since(e.started))
+	_, _ = rand.Read(m.pool.seed[:]) // never fails
 	m.pool.fresh = c.facts.HasStart || e.restorer == nil
 	e.mu.Lock()
 	closed := e.closed

@@ -3,9 +3,7 @@ package runtime
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"hearth/backends"
@@ -27,7 +25,19 @@ type pool struct {
 	image *image
 	fresh bool // instances cannot be restored: one per call
 
-	fromStart atomic.Bool // programs are not frozen: every call runs from the start
+	early     earliness // where programs are frozen
+	fromStart bool      // programs are not frozen: every call runs from the start
+	retired   []*image  // of programs frozen elsewhere, which workers may still have
+
+	seed   [32]byte // of what programs take as random numbers before they are frozen
+	loaded int64    // on the engine's clock, what they take as the time
+}
+
+// resumption tells how programs are run now.
+func (p *pool) resumption() (early earliness, fromStart bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.early, p.fromStart
 }
 
 // pop takes the instance that was used last; nil if there is none.
@@ -56,9 +66,9 @@ func (m *Module) ready(w *worker) error {
 	if err != nil || m.pool.fresh {
 		return err
 	}
-	if !m.pool.fromStart.Load() {
-		if err = w.freeze(); err == errNoFreeze {
-			m.pool.fromStart.Store(true)
+	if early, fromStart := m.pool.resumption(); !fromStart {
+		if err = w.freeze(m, early); err == errNoFreeze {
+			m.pool.runFromStart()
 			m.discard(w)
 			w.instance = nil
 			err = m.instantiate(w)
@@ -68,11 +78,29 @@ func (m *Module) ready(w *worker) error {
 	if err == nil {
 		img, err = m.imageOf(w)
 	}
-	if err == nil {
+	if err == nil && img != nil {
 		err = w.adopt(img)
 	}
-	w.unfit = err != nil
+	w.unfit = err != nil || img == nil
 	return err
+}
+
+// runFromStart gives up freezing.
+func (p *pool) runFromStart() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.fromStart {
+		p.fromStart = true
+		p.retire(nil)
+	}
+}
+
+// retire makes img the image of new workers. Those that are in calls keep theirs and are closed after it. p.mu is held.
+func (p *pool) retire(img *image) {
+	if p.image != nil {
+		p.retired = append(p.retired, p.image)
+	}
+	p.image = img
 }
 
 // instantiate gives the worker an instance, at the cost of idle ones of other functions when memory is short.
@@ -86,22 +114,26 @@ func (m *Module) instantiate(w *worker) error {
 
 var errMemoryBudget = backends.Errorf(backends.ErrUnavailable, "the memory for all functions together is in use (--memory-budget)")
 
-// imageOf returns the image of the module, which the first instance made is the model of.
+// imageOf returns the image of the module, which the first instance made is the model of. Without an error and an image the instance is
+// good for one call: it is not in the state of the image.
 func (m *Module) imageOf(w *worker) (*image, error) {
-	m.pool.mu.Lock()
-	defer m.pool.mu.Unlock()
-	if img := m.pool.image; img != nil {
-		if was := w.differs(img); was != "" {
-			return nil, fmt.Errorf("an instance is not in the state of its image before a call: %s", was)
-		}
-	} else {
+	p := &m.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f := w.call.frozen; f == nil && !p.fromStart || f != nil && (p.fromStart || f.early != p.early) {
+		return nil, nil // made while that changed
+	}
+	if p.image == nil {
 		img, err := captureImage(w.mod, traitsOf(&m.code.facts))
 		if err != nil {
 			return nil, err
 		}
-		m.pool.image = img
+		p.image = img
+	} else if was := w.differs(p.image); was != "" {
+		m.engine.log.Error("a program does not come to the same state every time", "function", m.spec.Key.String(), "differs", was)
+		return nil, nil
 	}
-	return m.pool.image, nil
+	return p.image, nil
 }
 
 // give puts an instance back into its first state and into the pool; one that is not fit for it is closed.
@@ -122,8 +154,14 @@ func (m *Module) give(w *worker) {
 	w.mem.release(int64(w.left.bytes))
 	w.since, w.lean = time.Now(), false
 	p.mu.Lock() // Close waits for this call before it closes the pool
-	p.idle = append(p.idle, w)
+	current := w.img == p.image
+	if current {
+		p.idle = append(p.idle, w)
+	}
 	p.mu.Unlock()
+	if !current {
+		m.discard(w)
+	}
 }
 
 func (m *Module) discard(w *worker) {
@@ -175,10 +213,11 @@ func (p *pool) drain(m *Module) int {
 // close frees what the pool holds. No call is in flight.
 func (p *pool) close(m *Module) {
 	p.drain(m)
-	if p.image != nil {
-		p.image.close()
-		p.image = nil
+	p.retire(nil)
+	for _, img := range p.retired {
+		img.close()
 	}
+	p.retired = nil
 }
 
 // evict makes room in the memory budget by closing idle instances of other modules; false if there are none.

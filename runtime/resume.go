@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"unsafe"
@@ -35,6 +36,14 @@ type frozen struct {
 	counter  rewrite.Counter
 	fds      []descriptor
 
+	// Of a program that is frozen early:
+	early      earliness
+	started    bool          // it has read its environment
+	random     *rand.ChaCha8 // what it gets as random numbers until it is frozen
+	clock      int64         // and as the time
+	generators []int         // where in its memory random number generators are
+	fresh      *rand.ChaCha8 // what they are seeded from
+
 	pending hostCall // the host call it is in, with its parameters
 	params  [maxHostParams]uint64
 	args    [maxHostParams]uint64 // for one resumption
@@ -46,6 +55,15 @@ type hostCall = func(c *call, mem api.Memory, stack []uint64) errno
 
 const maxHostParams = 9 // of path_open
 
+// earliness says what a program may be given before it is frozen although it differs between calls.
+type earliness uint8
+
+const (
+	exact    earliness = iota // nothing
+	runtimes                  // what Go's runtime asks for while it starts
+	all                       // everything but its input: somebody said that it does not matter
+)
+
 // constancy says whether a host function gives the same in every call of a function.
 type constancy uint8
 
@@ -53,6 +71,9 @@ const (
 	varies constancy = iota // it may not, or has an effect: a program is frozen here
 	constant
 	byDescriptor // unless it reads standard input
+	environment  // varies, but see earliness
+	randomness
+	clock
 )
 
 // constancyOf is by name. What is not listed varies.
@@ -65,18 +86,32 @@ func constancyOf(name string) constancy {
 		return constant // the same arguments, secrets and files for all calls
 	case "fd_read":
 		return byDescriptor
+	case "environ_get", "environ_sizes_get":
+		return environment
+	case "random_get":
+		return randomness
+	case "clock_time_get":
+		return clock
 	}
 	return varies
 }
 
 // freezes tells whether a program being run to its freezing point has reached it with this host call.
 func (k constancy) freezes(c *call, stack []uint64) bool {
+	f := c.freezing
 	switch k {
 	case constant:
 		return false
 	case byDescriptor:
 		d := c.fd(arg(stack, 0))
 		return d != nil && d.kind == fdStdin
+	case environment:
+		f.started = true
+		return f.early == exact
+	case randomness: // Go's runtime seeds itself once, before it reads the environment
+		return f.early == exact || f.early == runtimes && f.started
+	case clock: // Go's runtime never asks for the time of day
+		return f.early == exact || f.early == runtimes && arg(stack, 0) != clockMonotonic
 	}
 	return true
 }
@@ -109,6 +144,12 @@ func hook(ctx context.Context, guest api.Module, _ []uint64) {
 		return
 	}
 	c.fds = append(c.fds[:0], f.fds...)
+	if len(f.generators) > 0 {
+		mem := *c.instance.state.buffer
+		for _, at := range f.generators {
+			reseed(mem, at, f.fresh)
+		}
+	}
 	f.args = f.params
 	f.result[0] = uint64(f.pending(c, guest.Memory(), f.args[:]))
 	c.counter.Set(uint64(f.counter.Refuel(rewrite.Refill)))
@@ -117,15 +158,22 @@ func hook(ctx context.Context, guest api.Module, _ []uint64) {
 	f.snapshot.Restore(f.result[:])
 }
 
-// freeze runs the worker's new instance, as part of the worker's call, up to its freezing point. errNoFreeze if there is none.
-func (w *worker) freeze() error {
+// freeze runs the worker's new instance, as part of the worker's call, up to its freezing point. errNoFreeze if there is none. Every
+// instance of a module comes to the same state there: what is given to it early is the same for all.
+func (w *worker) freeze(m *Module, early earliness) error {
 	c := &w.call
-	c.freezing = &frozen{}
+	c.freezing = &frozen{early: early, random: rand.NewChaCha8(m.pool.seed), clock: m.pool.loaded}
 	c.counter.Set(freshCounter)
 	err := w.entry.CallWithStack(c, nil)
 	f := c.freezing
-	c.freezing = nil
+	c.freezing, f.random = nil, nil
 	if errors.Is(err, errFrozen) {
+		if early != exact {
+			f.generators, f.fresh = findGenerators(*w.state.buffer), newStream()
+		}
+		if early == runtimes && len(f.generators) == 0 {
+			return errNoFreeze // an older Go, whose generators are not known
+		}
 		c.frozen = f
 		return nil
 	}
