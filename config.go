@@ -16,7 +16,10 @@ type Config struct {
 	Listen        address `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"API and functions (${default}). Port 0 picks a free one."`
 	MetricsListen address `default:"127.0.0.1:8082" placeholder:"HOST:PORT" help:"/metrics, /healthz and /readyz (${default})."`
 	DataDir       string  `placeholder:"DIR" help:"Functions, modules, secrets and logs. Default: /var/lib/hearth for root, else $$XDG_STATE_HOME/hearth."`
-	Backend       string  `default:"local" help:"What runs the functions: local."`
+	Backend       string  `default:"local" help:"What runs the functions: local or provider."`
+
+	ProviderURL         string `name:"provider-url" placeholder:"URL" help:"An OpenFaaS provider that runs the functions, with --backend provider."`
+	ProviderCredentials string `placeholder:"DIR" help:"Files basic-auth-user and basic-auth-password for the provider; by default the gateway's own."`
 
 	BasicAuth         bool     `default:"true" negatable:"" help:"Ask for user and password on /system and /ui. Off only on a loopback address."`
 	InsecureNoAuth    bool     `help:"No credentials on any address: everybody who reaches it can deploy."`

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -17,7 +18,8 @@ import (
 // validate checks what no field can say alone. ErrInvalid lists all faults.
 func (c *Config) validate(from *origins) error {
 	v := &validator{from: from}
-	v.oneOf("backend", c.Backend, "local")
+	v.oneOf("backend", c.Backend, "local", "provider")
+	v.provider(c)
 	v.oneOf("log-format", c.LogFormat, "text", "json")
 	v.oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error")
 	v.auth(c)
@@ -77,6 +79,18 @@ func (v *validator) oneOf(flag, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
 		v.add(flag, value, strings.Join(allowed, ", "))
 	}
+}
+
+func (v *validator) provider(c *Config) {
+	const want = "http:// or https:// and a host, with --backend provider and only there"
+	u, err := url.Parse(c.ProviderURL)
+	switch used := c.Backend == "provider"; {
+	case used != (c.ProviderURL != ""):
+		v.add("provider-url", c.ProviderURL, want)
+	case used && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil):
+		v.add("provider-url", c.ProviderURL, want)
+	}
+	v.directory("provider-credentials", c.ProviderCredentials)
 }
 
 func (v *validator) auth(c *Config) {

@@ -45,7 +45,7 @@ func openFaaSNames() []openFaaSName {
 		{env: "function_namespace", flag: "function-namespace"},
 		{env: "write_request_uri", flag: "call-log", toBool: isSet},
 
-		{env: "functions_provider_url", refuse: true, note: "a URL of a provider: this build runs functions on --backend local; unset it"},
+		{env: "functions_provider_url", flag: "provider-url"},
 		{env: "auth_proxy_url", refuse: true, note: "a proxy that checks users, which Hearth does not ask: use basic auth and unset it"},
 
 		{env: "auth_proxy_pass_body", note: "there is no auth proxy"},

@@ -87,7 +87,9 @@ func TestEveryWrongSettingIsRefusedInOneLineThatNamesFieldValueAndWhatIsAllowed(
 		{"a wrong number in the environment", nil, []string{"HEARTH_RUN_SLOTS=2.5"}, []string{"HEARTH_RUN_SLOTS", "2.5", "whole number"}},
 		{"a wrong combination in the environment", nil, []string{"HEARTH_BASIC_AUTH=false", "HEARTH_LISTEN=:80"}, []string{"HEARTH_BASIC_AUTH", "--insecure-no-auth"}},
 		{"a wrong duration under OpenFaaS' name", nil, []string{"upstream_timeout=soon"}, []string{"upstream_timeout", "soon", "30s"}},
-		{"a provider's address", nil, []string{"functions_provider_url=http://x:8081/"}, []string{"functions_provider_url", "http://x:8081/", "unset"}},
+		{"a provider's address without its backend", nil, []string{"functions_provider_url=http://x:8081/"}, []string{"functions_provider_url", "http://x:8081/", "--backend provider"}},
+		{"a provider without an address", []string{"--backend=provider"}, nil, []string{"--provider-url", "http:// or https://"}},
+		{"a provider's address that is none", []string{"--backend=provider", "--provider-url=x:1"}, nil, []string{"--provider-url", "x:1"}},
 		{"an auth proxy", nil, []string{"auth_proxy_url=http://x"}, []string{"auth_proxy_url", "http://x", "unset"}},
 
 		{"a file that is not there", []string{"--config", missing}, nil, []string{"--config", missing, "no such file"}},

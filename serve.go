@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os/exec"
 	"os/signal"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 	"hearth/backends"
 	"hearth/backends/inproc"
 	"hearth/backends/local"
+	"hearth/backends/provider"
 	"hearth/gateway"
 	"hearth/runtime"
 	"hearth/scaler"
@@ -222,6 +224,9 @@ func (c closeListener) Close() error {
 // openBackend makes the backend the configuration names, and lets modules run
 // on it in this process.
 func (s *server) openBackend(ctx context.Context) (backends.Backend, error) {
+	if s.cfg.Backend == "provider" {
+		return s.openProvider(ctx)
+	}
 	inner, err := s.newBackend()
 	if err != nil {
 		return nil, err
@@ -279,6 +284,27 @@ func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
+}
+
+// openProvider makes the backend over an external provider. What it is given to
+// run, it runs: there is no host of modules before it, because a provider keeps
+// the values of secrets to itself.
+func (s *server) openProvider(ctx context.Context) (backends.Backend, error) {
+	u, err := url.Parse(s.cfg.ProviderURL)
+	if err != nil {
+		return nil, err
+	}
+	credentials := s.credentials
+	if dir := s.cfg.ProviderCredentials; dir != "" {
+		if credentials, err = readCredentials("--provider-credentials", dir); err != nil {
+			return nil, &usageError{err}
+		}
+	}
+	cfg := provider.Config{URL: u, Logger: s.log}
+	if credentials != nil {
+		cfg.User, cfg.Password = credentials.User, credentials.Password
+	}
+	return provider.New(ctx, cfg)
 }
 
 // openGateway makes the gateway over the backend.
