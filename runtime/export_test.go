@@ -20,3 +20,12 @@ func (m *Module) Resumes() bool {
 
 // CheckScale multiplies the rounds of long tests.
 func CheckScale() int { return checkScale() }
+
+// AwaitTasks waits for what the module does in the background.
+func (m *Module) AwaitTasks() { m.tasks.Wait() }
+
+// FrozenEarly tells whether the program is frozen after its runtime has started.
+func (m *Module) FrozenEarly() bool {
+	early, _ := m.pool.resumption()
+	return early == runtimes
+}

@@ -43,6 +43,8 @@ type Module struct {
 	pool    pool
 	counts  counts
 	once    sync.Once
+	tasks   sync.WaitGroup     // in the background
+	stop    context.CancelFunc // ends them
 }
 
 var _ backends.Handler = (*Module)(nil)
@@ -80,9 +82,15 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 		e.modules[m] = struct{}{}
 	}
 	e.mu.Unlock()
+	var background context.Context
+	background, m.stop = context.WithCancel(e.ctx)
 	if closed {
+		m.stop()
 		e.release(c)
 		return nil, errEngineClosed
+	}
+	if c.early && !m.pool.fresh {
+		m.tasks.Go(func() { m.prove(background) })
 	}
 	return m, nil
 }
@@ -94,6 +102,8 @@ const maxPages = 65536
 func (m *Module) Close() error {
 	m.calls.close()
 	m.once.Do(func() {
+		m.stop()
+		m.tasks.Wait()
 		m.engine.mu.Lock()
 		delete(m.engine.modules, m)
 		m.engine.mu.Unlock()

@@ -58,7 +58,7 @@ func (w *worker) enter() error {
 	err := w.run()
 	if err != nil {
 		// The engine keeps the stack it grew.
-		w.unfit = errors.Is(err, errStack) || strings.Contains(err.Error(), "stack overflow")
+		w.unfit = w.unfit || errors.Is(err, errStack) || strings.Contains(err.Error(), "stack overflow")
 		err = c.verdict(err)
 	}
 	if err == nil {
