@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -71,7 +72,10 @@ func compareWithNetHTTP(t *testing.T, raw []byte) {
 	if rest, _ := io.ReadAll(r); len(rest) > 0 {
 		t.Errorf("net/http ends the message %d bytes earlier: %q", len(rest), raw)
 	}
-	seen, _ := serveRaw(string(raw), 1<<20)
+	seen, answers := serveRaw(string(raw), 1<<20)
+	if len(seen) == 0 && strings.HasPrefix(answers, "HTTP/1.1 400 ") {
+		return // refused, and so not read in two ways
+	}
 	if len(seen) != 1 || !bytes.HasSuffix([]byte(seen[0]), []byte(quote(body))) {
 		t.Errorf("the server saw %q, net/http a body of %q", seen, body)
 	}
