@@ -118,19 +118,27 @@ func somethingStored(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	l := openWith(t, dir, osFiles{})
+	fill(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// fill makes one thing of each kind.
+func fill(t *testing.T, l *Local) {
+	t.Helper()
 	ctx, p := t.Context(), l.Powers()
 	for _, err := range []error{
 		p.Namespaces.Create(ctx, backends.Namespace{Name: "blue", Labels: map[string]string{"openfaas": "1"}}),
 		p.Namespaces.Create(ctx, backends.Namespace{Name: "empty"}),
 		p.Secrets.Create(ctx, backends.Secret{Namespace: "blue", Name: "token", Value: []byte("s3cret-0ld")}),
 		l.Deploy(ctx, helloFunction("old")),
-		l.Close(),
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	return dir
 }
 
 func openWith(t *testing.T, dir string, f files) *Local {

@@ -12,7 +12,7 @@ type files interface {
 	create(path string) (file, error)
 	rename(from, to string) error
 	remove(path string) error
-	// mkdir makes a directory of mode 0700 with its parents; it may exist.
+	// mkdir makes a directory of mode 0700.
 	mkdir(path string) error
 	// syncDir makes the names in a directory durable.
 	syncDir(path string) error
@@ -31,7 +31,7 @@ func (osFiles) create(path string) (file, error) {
 }
 func (osFiles) rename(from, to string) error { return os.Rename(from, to) }
 func (osFiles) remove(path string) error     { return os.Remove(path) }
-func (osFiles) mkdir(path string) error      { return os.MkdirAll(path, 0o700) }
+func (osFiles) mkdir(path string) error      { return os.Mkdir(path, 0o700) }
 
 func (osFiles) syncDir(path string) error {
 	d, err := os.Open(path)

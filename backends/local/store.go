@@ -36,7 +36,7 @@ type store struct {
 
 // prepare makes what is missing and checks who wrote the rest.
 func (s *store) prepare() error {
-	if err := s.files.mkdir(s.dir); err != nil {
+	if err := s.makeDir(s.dir); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(filepath.Join(s.dir, layoutFile))
@@ -49,18 +49,35 @@ func (s *store) prepare() error {
 		return fmt.Errorf("%s says version %d, this Hearth knows up to %d: run the newer Hearth that wrote it", layoutFile, version, layoutVersion)
 	}
 	for _, d := range [...]string{quarantineDir, kindFunction, kindSecret, kindNamespace} {
-		if err := s.files.mkdir(filepath.Join(s.dir, d)); err != nil {
+		if err := s.makeDir(filepath.Join(s.dir, d)); err != nil {
 			return err
 		}
 	}
 	if err == nil && version == layoutVersion {
-		return nil
+		return s.files.syncDir(s.dir) // an earlier start may have been cut off before it did
 	}
 	if err == nil {
 		s.quarantine("", layoutFile, "it is not a version number of Hearth's")
 	}
 	_, err = s.write("", layoutFile, fmt.Appendln(nil, layoutVersion))
 	return err
+}
+
+// makeDir makes a directory that is missing, and those above it, for good.
+func (s *store) makeDir(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := s.makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := s.files.mkdir(path); err != nil {
+		return err
+	}
+	return s.files.syncDir(parent)
 }
 
 // load hands every file of a kind to take. Those that take refuses go to
