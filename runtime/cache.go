@@ -20,6 +20,21 @@ func (e *Engine) Retain(keep func(digest string) bool) (bytes int64, err error) 
 	return e.compiler.retain(keep)
 }
 
+// Compiled gives the modules (sha256:HEX as they were given) whose compiled code is in the cache; nil when no child compiles.
+func (e *Engine) Compiled() map[string]bool {
+	if e.compiler == nil {
+		return nil
+	}
+	compiled := map[string]bool{}
+	notes, _ := filepath.Glob(filepath.Join(e.compiler.dir, "notes", "*")) // the pattern is well formed
+	for _, path := range notes {
+		if n, ok := e.compiler.noted(path); ok {
+			compiled[n.Module] = true
+		}
+	}
+	return compiled
+}
+
 func (c *compiler) retain(keep func(digest string) bool) (bytes int64, err error) {
 	c.mu.Lock() // whoever finds code noted has its module kept, so keep says so from then on
 	defer c.mu.Unlock()

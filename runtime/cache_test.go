@@ -31,6 +31,9 @@ func TestRetainKeepsTheCodeOfTheModulesThatAreNamed(t *testing.T) {
 	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
+	if got := e.Compiled(); len(got) != 2 || !got[cat.Digest] || !got[hello.Digest] {
+		t.Errorf("compiled are %v", got)
+	}
 	bytes, err := e.Retain(func(digest string) bool { return digest == hello.Digest })
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +49,9 @@ func TestRetainKeepsTheCodeOfTheModulesThatAreNamed(t *testing.T) {
 	}
 	if notes, _ := filepath.Glob(filepath.Join(dir, "notes", "*")); len(left) != 2 || len(notes) != 1 || bytes != size {
 		t.Errorf("left %q and notes %q, %d bytes counted of %d", left, notes, bytes, size)
+	}
+	if got := e.Compiled(); len(got) != 1 || !got[hello.Digest] {
+		t.Errorf("compiled are %v", got)
 	}
 	for _, f := range [][]byte{cat.Wasm, hello.Wasm} { // what was removed is compiled again
 		if err := e.Compile(t.Context(), f); err != nil {

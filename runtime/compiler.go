@@ -69,7 +69,7 @@ func newCompiler(dir string, start func(ctx context.Context) *exec.Cmd) *compile
 func (c *compiler) fill(ctx context.Context, module digest, wasm []byte) error {
 	sum := sha256.Sum256(wasm)
 	notePath := filepath.Join(c.dir, "notes", hex.EncodeToString(sum[:]))
-	if c.noted(notePath) {
+	if _, ok := c.noted(notePath); ok {
 		return nil
 	}
 	select {
@@ -93,17 +93,16 @@ func (c *compiler) fill(ctx context.Context, module digest, wasm []byte) error {
 	return writeNote(notePath, note{Engine: c.engine, Module: "sha256:" + hex.EncodeToString(module[:]), File: file})
 }
 
-// noted tells whether the cache has what a note speaks of.
-func (c *compiler) noted(path string) bool {
+// noted gives what a note says, if the cache has what it speaks of.
+func (c *compiler) noted(path string) (n note, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var n note
 	text, err := os.ReadFile(path)
 	if err != nil || json.Unmarshal(text, &n) != nil || n.Engine != c.engine || !filepath.IsLocal(n.File) {
-		return false
+		return note{}, false
 	}
 	_, err = os.Stat(filepath.Join(c.dir, n.File))
-	return err == nil
+	return n, err == nil
 }
 
 func writeNote(path string, n note) error {

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	goruntime "runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,6 +71,7 @@ type engine interface {
 	Check(wasm []byte) error
 	Compile(ctx context.Context, wasm []byte) error
 	Load(ctx context.Context, wasm []byte, spec runtime.Spec) (module, error)
+	Compiled() map[string]bool
 	Retain(keep func(digest string) bool) (bytes int64, err error)
 }
 
@@ -125,7 +125,7 @@ func open(ctx context.Context, cfg Config, e engine) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{history: past, cfg: cfg, engine: e, modules: modules, logs: logs, log: cfg.Logger, loads: make(chan struct{}, 2*goruntime.GOMAXPROCS(0))}
+	h := &Host{history: past, cfg: cfg, engine: e, modules: modules, logs: logs, log: cfg.Logger, loads: make(chan struct{}, maxLoads)}
 	h.ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if cfg.Registry != nil {
 		if err := cfg.Registry.Register(newMetrics(h)); err != nil {
@@ -177,6 +177,10 @@ func (h *Host) spawn(do func()) bool {
 	h.work.Go(do)
 	return true
 }
+
+// maxLoads is how many modules are read and loaded at once; the engine bounds
+// how many are compiled.
+const maxLoads = 16
 
 // houseEvery is how often what lies idle is looked for.
 const houseEvery = time.Minute

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	goruntime "runtime"
@@ -31,10 +32,27 @@ type fakeEngine struct {
 	hold  chan struct{} // loads wait until it is closed; nil = they do not
 	begun chan struct{} // gets a token for each load that is held up
 	fail  error
+
+	compiled map[string]bool // nil = not known
 }
 
-func (e *fakeEngine) Check([]byte) error                      { return nil }
-func (e *fakeEngine) Compile(context.Context, []byte) error   { return nil }
+func (e *fakeEngine) Check([]byte) error { return nil }
+
+func (e *fakeEngine) Compile(_ context.Context, wasm []byte) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.compiled != nil {
+		e.compiled[digestOf(wasm)] = true
+	}
+	return nil
+}
+
+func (e *fakeEngine) Compiled() map[string]bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.compiled)
+}
+
 func (e *fakeEngine) Retain(func(string) bool) (int64, error) { return 0, nil }
 
 func (e *fakeEngine) Load(ctx context.Context, _ []byte, spec runtime.Spec) (module, error) {
@@ -450,4 +468,34 @@ func TestWarmCallAllocatesNothingOfOurs(t *testing.T) {
 	}); allocs != 0 {
 		t.Errorf("%v allocations", allocs)
 	}
+}
+
+func TestCodeOfAnotherEngineIsMadeAnewAtStart(t *testing.T) {
+	e := &fakeEngine{compiled: map[string]bool{}}
+	n := startFake(t, e)
+	must(t, n.Deploy(t.Context(), fn("cat", "store/cat")))
+	must(t, n.Deploy(t.Context(), fn("json", "store/json")))
+	want := e.Compiled()
+	if len(want) != 2 {
+		t.Fatalf("compiled are %v", want)
+	}
+	e.mu.Lock()
+	clear(e.compiled) // as after an upgrade
+	e.mu.Unlock()
+	h, err := open(t.Context(), Config{Dir: n.host.cfg.Dir, Logger: quiet()}, e)
+	must(t, err)
+	again := &node{Backend: h.Backend(n.Backend.(*hosted).inner), host: h, table: backendtest.NewRecorder()}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); again.Watch(ctx, again.table) }()
+	again.table.Wait(10*time.Second, func(map[backends.Key]backends.Entry) bool { return true })
+	for end := time.Now().Add(10 * time.Second); len(e.Compiled()) < 2 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond) // it happens beside everything else and says nothing
+	}
+	if got := e.Compiled(); !maps.Equal(got, want) {
+		t.Errorf("compiled are %v, want %v", got, want)
+	}
+	cancel()
+	<-ended
+	must(t, h.Close())
 }

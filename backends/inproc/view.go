@@ -58,8 +58,34 @@ func (v *view) Replace(entries []backends.Entry) {
 		}
 	}
 	v.hosted.host.logs.retain(func(key backends.Key) bool { return present[key] })
-	v.replaced = true
 	v.table.Replace(entries)
+	if !v.replaced {
+		v.replaced = true
+		v.hosted.host.spawn(v.compileMissing)
+	}
+}
+
+// compileMissing compiles, one after the other, the modules whose compiled
+// code an engine of another version made, so that no call has to wait for it.
+func (v *view) compileMissing() {
+	h := v.hosted.host
+	compiled := h.engine.Compiled()
+	used := map[string]bool{}
+	if v.modules(used, map[backends.Key]bool{}); compiled == nil {
+		return
+	}
+	for digest := range used {
+		if compiled[digest] || h.ctx.Err() != nil {
+			continue
+		}
+		wasm, err := h.modules.read(digest)
+		if err == nil {
+			err = h.engine.Compile(h.ctx, wasm)
+		}
+		if err != nil {
+			h.log.Warn("module cannot be compiled", "digest", digest, "error", err)
+		}
+	}
 }
 
 // Set implements backends.Table.
