@@ -16,7 +16,7 @@ const (
 	// its caller has paid for it.
 	loopCredit = 256
 	// loopCharge is how much they charge then, for their turns to come.
-	loopCharge = 1024
+	loopCharge = 2048
 )
 
 // patch is a place in the new code where the amount of an account belongs.
@@ -334,17 +334,21 @@ func (e *emitter) branch(in *instruction) {
 		e.body = append(e.body, byte(opEnd))
 		return
 	}
+	// An if has one way in, which lets the engine fuse it with the comparison before it; a br_if has not.
 	e.from = e.r.pos
 	if in.code == opBrIf {
 		e.body = append(e.body, byte(opIf), 0x40)
 		label++
 	}
 	e.turn(s.turns)
-	e.body = appendU32(append(e.body, byte(opBrIf)), label)
+	e.body = appendU32(append(e.body, byte(opIf), 0x40, byte(opBr)), label+1)
+	e.body = append(e.body, byte(opElse))
 	e.rechargeLoop()
-	e.body = appendU32(append(e.body, byte(opBr)), label)
+	e.body = append(appendU32(append(e.body, byte(opBr)), label+1), byte(opEnd))
 	if in.code == opBrIf {
 		e.body = append(e.body, byte(opEnd))
+	} else {
+		e.body = append(e.body, byte(opUnreachable)) // says that nothing goes on here, as the branch did
 	}
 }
 
