@@ -15,6 +15,7 @@ const (
 	KeyMaxQueue    = "com.hearth.max-queue"
 	KeyOutput      = "com.hearth.output"
 	KeyCallLog     = "com.hearth.call-log"
+	KeyResume      = "com.hearth.resume"
 	KeyDigest      = "com.hearth.digest"
 
 	KeyScaleWindow         = "com.hearth.scale.window"
@@ -49,6 +50,11 @@ func Keys() []KeyDoc {
 			"raw: standard output is the body; cgi: it begins with a CGI header block (Status, Content-Type, any other) and an empty line", isOneOf("raw", "cgi")},
 		{KeyCallLog, "off or classic", "off",
 			"classic: the function's log gets the two lines per call that OpenFaaS' classic watchdog writes", isOneOf("off", "classic")},
+		{KeyResume, "auto, stdin, env or off", "auto",
+			"where a call takes up a program. off: at its start; env: at the first thing it asks for that may differ between calls (input, " +
+				"variables, time, random numbers); stdin: at its first read of input, with the function's own variables and one time and one " +
+				"set of random numbers before that for all calls; auto: as env, and Go programs as stdin where that was seen to make no difference",
+			isOneOf("auto", "stdin", "env", "off")},
 		{KeyDigest, "set by the platform", "",
 			"sha256 of the module that runs", nil},
 		{KeyScaleWindow, "a duration from 1s to 5m", "10s",

@@ -22,9 +22,18 @@ type Spec struct {
 	Memory     int64             // bytes an instance may have; 0 = 128 MiB
 	Answer     int64             // bytes an answer may have; 0 = 32 MiB
 	CGI        bool              // the answer begins with a CGI header block
+	Resume     string            // where calls take up the program, see the Resume constants; empty = ResumeAuto
 	ClassicLog bool              // log the two lines per call of OpenFaaS' classic watchdog
 	Log        func(line []byte) // takes one line of the function's log, valid only during the call; nil drops them
 }
+
+// Where calls take up a program, as backends.KeyResume says.
+const (
+	ResumeAuto  = "auto"
+	ResumeStdin = "stdin"
+	ResumeEnv   = "env"
+	ResumeOff   = "off"
+)
 
 // defaultMemory bounds an instance whose Spec says nothing.
 const defaultMemory = 128 << 20
@@ -76,6 +85,12 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 	m.pool.loaded = int64(time.Since(e.started))
 	_, _ = rand.Read(m.pool.seed[:]) // never fails
 	m.pool.fresh = c.facts.HasStart || e.restorer == nil
+	switch spec.Resume {
+	case ResumeOff:
+		m.pool.fromStart = true
+	case ResumeStdin:
+		m.pool.early = all
+	}
 	e.mu.Lock()
 	closed := e.closed
 	if !closed {
@@ -89,7 +104,7 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 		e.release(c)
 		return nil, errEngineClosed
 	}
-	if c.early && !m.pool.fresh {
+	if c.early && !m.pool.fresh && (spec.Resume == "" || spec.Resume == ResumeAuto) {
 		m.tasks.Go(func() { m.prove(background) })
 	}
 	return m, nil

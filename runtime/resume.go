@@ -168,7 +168,7 @@ func (w *worker) freeze(m *Module, early earliness) error {
 	f := c.freezing
 	c.freezing, f.random = nil, nil
 	if errors.Is(err, errFrozen) {
-		if early != exact {
+		if early != exact && w.state.buffer != nil {
 			f.generators, f.fresh = findGenerators(*w.state.buffer), newStream()
 		}
 		if early == runtimes && len(f.generators) == 0 {

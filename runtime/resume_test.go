@@ -14,6 +14,7 @@ import (
 	"hearth/backends"
 	"hearth/backends/inproc/store"
 	"hearth/runtime"
+	"hearth/testdata/guests"
 )
 
 // requests are bodies and environments that a program may treat differently.
@@ -105,6 +106,54 @@ func TestResumedProgramsKeepCallsApart(t *testing.T) {
 	all.Wait()
 	if !m.Resumes() {
 		t.Error("the program is not resumed")
+	}
+}
+
+// Programs of other people and other toolchains are resumed without a difference too.
+func TestProgramsOfOthersAreResumed(t *testing.T) {
+	e := newEngine(t, runtime.Config{})
+	for _, g := range guests.List(t) {
+		if g.Module == "" {
+			continue
+		}
+		t.Run(g.Name, func(t *testing.T) {
+			for _, args := range [][]string{{"cat"}, {"cat", "/var/openfaas/secrets/key"}, {"wasi", "stat"}, {"wasi", "ls", "/var/openfaas/secrets"}, {"cli", "3", "4"}} {
+				spec := runtime.Spec{Args: args, Secrets: map[string][]byte{"key": []byte("value")}}
+				resumed := load(t, e, g.Wasm(t), spec)
+				spec.Resume = runtime.ResumeOff
+				started := load(t, e, g.Wasm(t), spec)
+				for _, body := range []string{"", "some input"} {
+					for range 2 {
+						if want, got := answerOf(t, started, request(body)), answerOf(t, resumed, request(body)); got != want {
+							t.Errorf("%v: answer %.200q, from the start %.200q", args, got, want)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// Asked to, a program is resumed at its first read of input, and draws nothing anew before that.
+func TestAProgramIsResumedWhereItsOwnerSays(t *testing.T) {
+	e := newEngine(t, runtime.Config{})
+	for _, c := range []struct {
+		resume  string
+		resumes bool
+		early   bool
+	}{{runtime.ResumeOff, false, false}, {runtime.ResumeEnv, true, false}, {runtime.ResumeStdin, true, false}, {runtime.ResumeAuto, true, true}} {
+		m := load(t, e, guests.Go(t, "draw"), runtime.Spec{Resume: c.resume, Env: map[string]string{"greeting": "hi"}})
+		if early := awaitProof(t, m); early != c.early {
+			t.Errorf("%s: frozen early because nobody saw a difference: %v", c.resume, early)
+		}
+		for range 3 {
+			if r, err := invoke(t, m, request("draw")); err != nil || !strings.HasSuffix(r.body.String(), "greeting=hi\n") {
+				t.Errorf("%s: %q, %v", c.resume, r.body.String(), err)
+			}
+		}
+		if m.Resumes() != c.resumes {
+			t.Errorf("%s: the program is resumed: %v", c.resume, m.Resumes())
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ func (b *hosted) spec(ctx context.Context, f backends.Function, d defaults) (run
 		SecretPath: h.cfg.SecretPath,
 		Answer:     h.cfg.MaxAnswer,
 		CGI:        valueOf(f, d, backends.KeyOutput) == "cgi",
+		Resume:     valueOf(f, d, backends.KeyResume),
 		ClassicLog: d.classicLog,
 	}
 	if len(s.Args) == 0 {
