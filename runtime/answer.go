@@ -39,17 +39,25 @@ func (a *answer) write(p []byte) {
 	if len(p) == 0 {
 		return
 	}
+	if err := a.put(p); err != nil {
+		panic(&halt{err})
+	}
+}
+
+// put appends to the body. ErrAnswerTooLarge beyond the limit.
+func (a *answer) put(p []byte) error {
 	if int64(len(p)) > a.left {
-		panic(&halt{a.tooLarge()})
+		return a.tooLarge()
 	}
 	if _, err := a.resp.Write(p); err != nil {
 		if errors.Is(err, backends.ErrTooLarge) {
-			err = a.tooLarge()
+			return a.tooLarge()
 		}
-		panic(&halt{err})
+		return err
 	}
 	a.left -= int64(len(p))
 	a.wrote += int64(len(p))
+	return nil
 }
 
 func (a *answer) tooLarge() error {

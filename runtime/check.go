@@ -73,11 +73,14 @@ func checkEntry(f *rewrite.Facts) error {
 	if f.MemoryExport != "memory" {
 		return invalid("it exports no memory named memory, which WASI preview 1 demands")
 	}
+	if isReactor(f) {
+		return nil
+	}
 	switch sig := f.Exported("_start"); sig {
 	case "()->()":
 		return nil
 	case "":
-		return invalid("it exports no function _start: build a program with a main (a WASI preview 1 command), not a library")
+		return invalid("it exports no function _start: build a program with a main (a WASI preview 1 command), or export alloc and handle (the reactor ABI)")
 	default:
 		return invalid("its export _start has the type %s, a WASI preview 1 command has ()->()", sig)
 	}

@@ -17,13 +17,14 @@ type digest = [sha256.Size]byte
 // code is one compiled module, shared by all functions that run the same bytes. It is compiled once, by whoever asks first, and freed
 // with its last user.
 type code struct {
-	digest digest
-	users  int           // under Engine.mu
-	ready  chan struct{} // closed when compiled or err is set
-	err    error
-	guest  wazero.CompiledModule
-	early  bool          // a Go program that may be frozen after its runtime has started
-	facts  rewrite.Facts // of the module as it was given, without its lists
+	digest  digest
+	users   int           // under Engine.mu
+	ready   chan struct{} // closed when compiled or err is set
+	err     error
+	guest   wazero.CompiledModule
+	reactor bool          // it has the reactor ABI, else it is a command
+	early   bool          // a Go program that may be frozen after its runtime has started
+	facts   rewrite.Facts // of the module as it was given, without its lists
 }
 
 // Compile makes sure that the compiled module is in the cache, so that Load is quick. ErrInvalid when it cannot be compiled. Several
@@ -89,7 +90,8 @@ func (e *Engine) compile(c *code, wasm []byte) {
 		return
 	}
 	c.guest, c.facts = guest, parsed.Facts()
-	c.early = goResumable(&c.facts, wasm)
+	c.reactor = isReactor(&c.facts)
+	c.early = !c.reactor && goResumable(&c.facts, wasm)
 	c.facts.Imports, c.facts.Exports, c.facts.Producers = nil, nil, nil // they hold on to the module's bytes
 }
 
@@ -99,7 +101,8 @@ func prepare(wasm []byte) (*rewrite.Module, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	metered, err := rewrite.Rewrite(parsed, rewrite.Options{Entry: true})
+	facts := parsed.Facts()
+	metered, err := rewrite.Rewrite(parsed, rewrite.Options{Entry: !isReactor(&facts)})
 	if err != nil {
 		return nil, nil, backends.Errorf(backends.ErrInvalid, "%w", err)
 	}

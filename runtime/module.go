@@ -84,6 +84,7 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 	// What a start function does may depend on the request: there is no state before it to return to.
 	m.pool.loaded = int64(time.Since(e.started))
 	_, _ = rand.Read(m.pool.seed[:]) // never fails
+	m.pool.fromStart = c.reactor
 	m.pool.fresh = c.facts.HasStart || e.restorer == nil
 	switch spec.Resume {
 	case ResumeOff:

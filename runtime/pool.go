@@ -66,6 +66,10 @@ func (m *Module) ready(w *worker) error {
 	if err != nil || m.pool.fresh {
 		return err
 	}
+	if w.once {
+		w.unfit = true
+		return nil
+	}
 	if early, fromStart := m.pool.resumption(); !fromStart {
 		if err = w.freeze(m, early); err == errNoFreeze {
 			m.pool.runFromStart()

@@ -39,6 +39,8 @@ type frozen struct {
 	// Of a program that is frozen early:
 	early      earliness
 	started    bool          // it has read its environment
+	seeded     bool          // it has taken random numbers before that, as Go's runtime does
+	unproven   bool          // it has taken what calls should not share, as no known runtime does
 	random     *rand.ChaCha8 // what it gets as random numbers until it is frozen
 	clock      int64         // and as the time
 	generators []int         // where in its memory random number generators are
@@ -59,9 +61,10 @@ const maxHostParams = 9 // of path_open
 type earliness uint8
 
 const (
-	exact    earliness = iota // nothing
-	runtimes                  // what Go's runtime asks for while it starts
-	all                       // everything but its input: somebody said that it does not matter
+	exact        earliness = iota // nothing
+	runtimes                      // what Go's runtime asks for while it starts
+	all                           // everything but its input: somebody said that it does not matter
+	initialising                  // a reactor: everything, and it is not frozen at all
 )
 
 // constancy says whether a host function gives the same in every call of a function.
@@ -99,6 +102,10 @@ func constancyOf(name string) constancy {
 // freezes tells whether a program being run to its freezing point has reached it with this host call.
 func (k constancy) freezes(c *call, stack []uint64) bool {
 	f := c.freezing
+	if f.early == initialising {
+		f.note(k, stack)
+		return false
+	}
 	switch k {
 	case constant:
 		return false
@@ -114,6 +121,19 @@ func (k constancy) freezes(c *call, stack []uint64) bool {
 		return f.early == exact || f.early == runtimes && arg(stack, 0) != clockMonotonic
 	}
 	return true
+}
+
+// note remembers what a reactor takes while it is initialised.
+func (f *frozen) note(k constancy, stack []uint64) {
+	switch k {
+	case environment:
+		f.started = true
+	case randomness:
+		f.seeded = true
+		f.unproven = f.unproven || f.started
+	case clock:
+		f.unproven = f.unproven || arg(stack, 0) != clockMonotonic
+	}
 }
 
 // freeze stops the guest of c inside a host call.

@@ -90,7 +90,7 @@ func (h hostFunction) body() api.GoModuleFunc {
 	if h.results == "" {
 		return func(ctx context.Context, guest api.Module, stack []uint64) {
 			c := callOf(ctx)
-			if c.freezing != nil {
+			if c.freezing != nil && c.freezing.early != initialising {
 				c.freeze(ctx, run, stack)
 			}
 			run(c, guest.Memory(), stack)

@@ -121,7 +121,9 @@ func (c *call) fdWrite(mem api.Memory, s []uint64) errno {
 	var write func([]byte)
 	switch d.kind {
 	case fdStdout:
-		write = c.answer.write
+		if write = c.answer.write; c.module.code.reactor { // its answer is what handle returns
+			write = c.log.write
+		}
 	case fdStderr:
 		write = c.log.write
 	case fdFile:

@@ -19,10 +19,12 @@ import (
 type worker struct {
 	*instance // nil until the first call that needs it
 	call      call
+	reactor   reactor      // of a module that is one
 	entry     api.Function // kept: making one costs more than a call
 	since     time.Time    // it went idle
 	lean      bool         // it was trimmed since then
 	unfit     bool         // for another call
+	once      bool         // for one call alone
 }
 
 // errEnded is how a program that ends well in its start function comes out of instantiation.
@@ -48,6 +50,14 @@ func (w *worker) instantiate(m *Module) error {
 	w.instance, w.entry = in, in.mod.ExportedFunction(rewrite.EntryExport)
 	c.frozen, c.instance = nil, in
 	c.counter = in.mod.ExportedGlobal(rewrite.FuelExport).(api.MutableGlobal)
+	if m.code.reactor {
+		proven, err := w.initialise(m)
+		if w.once = !proven; err != nil {
+			m.discard(w)
+			w.instance = nil
+			return err
+		}
+	}
 	return nil
 }
 
@@ -55,7 +65,12 @@ func (w *worker) instantiate(m *Module) error {
 func (w *worker) enter() error {
 	c := &w.call
 	c.counter.Set(freshCounter)
-	err := w.run()
+	var err error
+	if c.module.code.reactor {
+		err = w.react()
+	} else {
+		err = w.run()
+	}
 	if err != nil {
 		// The engine keeps the stack it grew.
 		w.unfit = w.unfit || errors.Is(err, errStack) || strings.Contains(err.Error(), "stack overflow")

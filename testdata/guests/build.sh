@@ -59,6 +59,14 @@ mkdir -p "$out/runtime/testdata/image"
 	-o "$out/runtime/testdata/image/reactor.wasm"
 chmod 644 "$out/runtime/testdata/image/reactor.wasm"
 built+=(runtime/testdata/image/reactor.wasm)
+for source in testdata/guests/reactor/*.c; do
+	mkdir -p "$out/testdata/guests/reactor"
+	"$CLANG" --target=wasm32 -O2 -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Werror -ffreestanding -fno-builtin -c "$source" -o "$objects/reactor.o"
+	"$CLANG" --target=wasm32 -nostdlib "$objects/reactor.o" \
+		-Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=32768 -o "$out/${source%.c}.wasm"
+	chmod 644 "$out/${source%.c}.wasm"
+	built+=("${source%.c}.wasm")
+done
 for source in testdata/guests/hostile/*.c; do
 	compile "${source%.c}.wasm" "$source"
 done
@@ -70,7 +78,7 @@ done
 
 # A module without a source is as wrong as a stale one.
 status=0
-for file in backends/inproc/store/wasm/*.wasm testdata/guests/hostile/*.wasm; do
+for file in backends/inproc/store/wasm/*.wasm testdata/guests/hostile/*.wasm testdata/guests/reactor/*.wasm; do
 	[[ " ${built[*]} " == *" $file "* ]] || { echo "guests: $file has no source" >&2; status=1; }
 done
 # CORPUS ends with what is built here: all above its last comment is kept as it is.

@@ -4,6 +4,7 @@
 package guests
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -86,13 +87,16 @@ func (g Guest) Wasm(tb testing.TB) []byte {
 func Go(tb testing.TB, name string) []byte {
 	tb.Helper()
 	dir := filepath.Join(root(tb), "testdata/guests/go", name)
-	hash := sha256.New()
+	hash, mode := sha256.New(), "-buildmode=default"
 	fmt.Fprintln(hash, runtime.Version())
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		text, err := os.ReadFile(path)
+		if bytes.Contains(text, []byte("//go:wasmexport ")) {
+			mode = "-buildmode=c-shared" // a reactor
+		}
 		fmt.Fprintf(hash, "%s %d\n%s", filepath.Base(path), len(text), text)
 		return err
 	})
@@ -109,7 +113,7 @@ func Go(tb testing.TB, name string) []byte {
 		return wasm
 	}
 	built := filepath.Join(tb.TempDir(), name+".wasm")
-	goCommand(tb, dir, []string{"GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0"}, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", built, ".")
+	goCommand(tb, dir, []string{"GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0"}, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", mode, "-o", built, ".")
 	wasm, err := os.ReadFile(built)
 	if err != nil {
 		tb.Fatal(err)
