@@ -29,10 +29,11 @@ type call struct {
 	frozen   *frozen   // the guest goes on from here
 	exitCode uint32    // with which a resumed guest ended
 
-	env    stringList // made when it is asked for
-	fds    []descriptor
-	answer answer
-	log    callLog
+	env       stringList // made when it is asked for
+	addHeader func(name, value []byte) bool
+	fds       []descriptor
+	answer    answer
+	log       callLog
 }
 
 // callKey finds the call behind a context that the engine has wrapped.

@@ -69,7 +69,7 @@ func (o *compileOrder) bound() error {
 	}
 	debug.SetMemoryLimit(int64(o.Memory / 2))
 	// Both only make the machine prefer others: a failure changes nothing that was promised.
-	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 10)
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 5)
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 	return nil
 }

@@ -26,8 +26,8 @@ import (
 // Budget of one compilation in a child. Large programs (30 MB of wasm) take some 8 s of CPU and 1 GiB.
 const (
 	compileCPU    = 10 * time.Second
-	compileWall   = 30 * time.Second // while the machine does other things
-	compileMemory = 4 << 30          // address space, half of it resident at most
+	compileWall   = 2 * time.Minute // while the machine does other things, which come first
+	compileMemory = 4 << 30         // address space, half of it resident at most
 )
 
 // staleAfter is the age at which what a killed process left in the cache is removed.
@@ -158,10 +158,12 @@ func (c *compiler) run(ctx context.Context, scratch string, wasm []byte) error {
 		return backends.Errorf(backends.ErrInvalid, "the module cannot be compiled: %s", said.String())
 	case errors.As(err, &exit) && exit.ExitCode() == childFailed:
 		return fmt.Errorf("compile: %s", said.String())
-	case limited.Err() != nil || errors.As(err, &exit):
+	case limited.Err() != nil:
+		return backends.Errorf(backends.ErrUnavailable, "the module was not compiled within %v: the machine is busy, try again", c.wall)
+	case errors.As(err, &exit):
 		return backends.Errorf(backends.ErrInvalid,
-			"the module cannot be compiled within %v of CPU time, %v and %d MiB of memory (%v): build it smaller, or with less inlining",
-			time.Duration(c.order.CPUSeconds)*time.Second, c.wall, c.order.Memory>>20, err)
+			"the module cannot be compiled within %v of CPU time and %d MiB of memory (%v): build it smaller, or with less inlining",
+			time.Duration(c.order.CPUSeconds)*time.Second, c.order.Memory>>20, err)
 	}
 	return fmt.Errorf("start the compiler: %w", err)
 }

@@ -83,20 +83,26 @@ func (d *discard) SetHeader(_, _ []byte)       {}
 func (d *discard) AddHeader(_, _ []byte)       {}
 func (d *discard) Write(p []byte) (int, error) { d.n += len(p); return len(p), nil }
 
-func TestAWarmCallAllocatesNothing(t *testing.T) {
-	m := load(t, newEngine(t, runtime.Config{}), hostile(t, "traps"), runtime.Spec{}) // which echoes an x and returns
-	req, resp := request("x"), &discard{}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if n := testing.AllocsPerRun(100, func() {
-		if err := m.Invoke(ctx, req, resp); err != nil {
-			t.Error(err)
+func TestAWarmCallAllocatesNothingOfOurs(t *testing.T) {
+	e, cat, env := newEngine(t, runtime.Config{}), stored(t, "cat"), stored(t, "env")
+	for name, m := range map[string]*runtime.Module{
+		"a program that returns": load(t, e, hostile(t, "traps"), runtime.Spec{}), // which echoes an x
+		"a program that exits":   load(t, e, cat.Wasm, runtime.Spec{Args: cat.Process}),
+		"the environment":        load(t, e, env.Wasm, runtime.Spec{Args: env.Process}),
+	} {
+		req, resp := request("x"), &discard{}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		if n := testing.AllocsPerRun(100, func() {
+			if err := m.Invoke(ctx, req, resp); err != nil {
+				t.Error(err)
+			}
+		}); n > 1 { // the engine wraps the context of a program that is resumed
+			t.Errorf("%s: %v allocations per call, want none of ours", name, n)
 		}
-	}); n > 1 { // the engine wraps the context of a program that is resumed
-		t.Errorf("%v allocations per call, want none of ours", n)
-	}
-	if resp.n != 101 {
-		t.Errorf("%d bytes answered, want 101", resp.n)
+		cancel()
+		if resp.n < 101 {
+			t.Errorf("%s: %d bytes answered, want at least one per call", name, resp.n)
+		}
 	}
 }
 

@@ -110,10 +110,13 @@ func (c *call) environ() *stringList {
 	l.variable("Http_ContentLength", length)
 	l.variable("Http_Content_Length", length)
 	if r.Header != nil {
-		r.Header.Visit(func(name, value []byte) bool {
-			l.header(name, value)
-			return true
-		})
+		if c.addHeader == nil { // once: a new one for every call would have to be allocated
+			c.addHeader = func(name, value []byte) bool {
+				c.env.header(name, value)
+				return true
+			}
+		}
+		r.Header.Visit(c.addHeader)
 	}
 	l.bytes = append(l.bytes, c.module.env.bytes...)
 	l.count += c.module.env.count
