@@ -72,6 +72,9 @@ func (b *hosted) accept(ctx context.Context, f backends.Function, put func(conte
 			b.host.log.Warn("history of modules", "function", key, "error", err)
 		}
 	}
+	for _, v := range b.tables() {
+		v.warm(key)
+	}
 	b.settle(ctx, key)
 	return nil
 }

@@ -202,6 +202,7 @@ func TestFirstCallsShareOneLoadAndEachKeepsItsOwnTime(t *testing.T) {
 	e := &fakeEngine{}
 	n := startFake(t, e)
 	must(t, n.Deploy(t.Context(), version("one")))
+	must(t, n.Scale(t.Context(), version("").Key, 0))
 	hold := make(chan struct{})
 	e.set(hold, nil)
 	h := n.entry("fn").Handler
@@ -226,7 +227,7 @@ func TestFirstCallsShareOneLoadAndEachKeepsItsOwnTime(t *testing.T) {
 	}
 	close(hold)
 	patient.Wait()
-	if loads, _ := e.counts(); loads != 1 {
+	if loads, _ := e.counts(); loads != 2 { // one when it was deployed
 		t.Errorf("%d loads", loads)
 	}
 }
@@ -235,6 +236,7 @@ func TestLoadThatFailedIsNotRepeatedAtOnce(t *testing.T) {
 	e := &fakeEngine{}
 	n := startFake(t, e)
 	must(t, n.Deploy(t.Context(), version("one")))
+	must(t, n.Scale(t.Context(), version("").Key, 0))
 	e.set(nil, errors.New("broken"))
 	h := n.entry("fn").Handler
 	for range 50 {
@@ -263,6 +265,7 @@ func TestFunctionRemovedWhileItLoadsIsGone(t *testing.T) {
 	e := &fakeEngine{}
 	n := startFake(t, e)
 	must(t, n.Deploy(t.Context(), version("one")))
+	must(t, n.Scale(t.Context(), version("").Key, 0))
 	hold := make(chan struct{})
 	e.set(hold, nil)
 	h := n.entry("fn").Handler

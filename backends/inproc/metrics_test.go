@@ -23,15 +23,16 @@ func TestMetricsNameOnlyDeployedFunctions(t *testing.T) {
 # HELP hearth_function_instances_made_total Instances made since the function was deployed or the process started.
 # TYPE hearth_function_instances_made_total counter
 hearth_function_instances_made_total{function_name="a.openfaas-fn"} 2
+hearth_function_instances_made_total{function_name="idle.openfaas-fn"} 0
 # HELP hearth_functions_loaded Functions whose module is in memory.
 # TYPE hearth_functions_loaded gauge
-hearth_functions_loaded 1
+hearth_functions_loaded 2
 # HELP hearth_module_load_failures_total Loads that failed.
 # TYPE hearth_module_load_failures_total counter
 hearth_module_load_failures_total 0
 # HELP hearth_module_loads_total Modules loaded into memory.
 # TYPE hearth_module_loads_total counter
-hearth_module_loads_total 3
+hearth_module_loads_total 4
 # HELP hearth_modules_stored Modules on the disk.
 # TYPE hearth_modules_stored gauge
 hearth_modules_stored 2

@@ -54,6 +54,11 @@ func openModuleStore(dir string, most int64, d disk, log *slog.Logger) (*moduleS
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("module store: %w", err)
 	}
+	for _, d := range []string{dir, filepath.Dir(dir)} { // a directory lasts once the one above it is on the disk
+		if err := (osDisk{}).syncDir(filepath.Dir(d)); err != nil {
+			return nil, fmt.Errorf("module store: %w", err)
+		}
+	}
 	s := &moduleStore{dir: dir, max: most, disk: d, log: log, files: map[string]moduleFile{}, pins: map[string]int{}}
 	entries, err := os.ReadDir(dir)
 	if err != nil {

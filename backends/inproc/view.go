@@ -141,6 +141,16 @@ func (v *view) describe(s *backends.Status) bool {
 	return true
 }
 
+// warm loads a function that was deployed just now, while its compiled code is
+// at hand, unless it is parked.
+func (v *view) warm(key backends.Key) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if f := v.functions[key]; f != nil && f.loading == nil && f.current.Load() == nil && f.entry.Status.Replicas > 0 {
+		f.load()
+	}
+}
+
 // settle waits until what is being loaded for a function is there.
 func (v *view) settle(ctx context.Context, key backends.Key) {
 	for {
