@@ -148,7 +148,10 @@ func (s *server) drain() error {
 	s.log.Info("draining", "at most", limit)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	if err := s.gateway.Shutdown(ctx); err != nil {
+	err := s.gateway.Shutdown(ctx)
+	// Shutdown does not reach a listener that nobody has begun to serve.
+	_, _ = s.api.Close(), s.aside.Close()
+	if err != nil {
 		return fmt.Errorf("calls in flight were cut after %s: %w", limit, err)
 	}
 	return nil
