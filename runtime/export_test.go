@@ -29,3 +29,27 @@ func (m *Module) FrozenEarly() bool {
 	early, _ := m.pool.resumption()
 	return early == runtimes
 }
+
+// RestorePaths are the names of the ways of restoring memory.
+func RestorePaths() (names []string) {
+	for _, p := range []restorePath{restoreScan, restoreWalk, restoreMadvise, restoreCopy} {
+		names = append(names, p.String())
+	}
+	return names
+}
+
+// ForceRestore makes an engine without modules use one way of restoring memory.
+func (e *Engine) ForceRestore(name string) error {
+	for i, n := range RestorePaths() {
+		if n != name {
+			continue
+		}
+		r, err := newRestorer(restoreScan + restorePath(i))
+		if err != nil {
+			return err
+		}
+		e.restorer.close()
+		e.restorer = r
+	}
+	return nil
+}

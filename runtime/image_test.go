@@ -15,7 +15,7 @@ import (
 )
 
 // everyPath are the restore paths; each must leave the same state behind.
-var everyPath = []restorePath{restoreScan, restoreMadvise, restoreCopy}
+var everyPath = []restorePath{restoreScan, restoreWalk, restoreMadvise, restoreCopy}
 
 // checkScale multiplies the rounds of long tests.
 func checkScale() int {

@@ -16,12 +16,13 @@ type restorePath int
 const (
 	restoreAuto    restorePath = iota // the first of the others that works here
 	restoreScan                       // ask the kernel which pages were written (Linux 6.7 and later), copy these
+	restoreWalk                       // look through the kernel's list of all pages for them, where that is short
 	restoreMadvise                    // drop all pages of our own; the next call faults in what it touches
 	restoreCopy                       // copy the whole image
 )
 
 func (p restorePath) String() string {
-	return [...]string{"auto", "pagemap-scan", "madvise", "copy"}[p]
+	return [...]string{"auto", "pagemap-scan", "pagemap", "madvise", "copy"}[p]
 }
 
 const (
@@ -30,6 +31,8 @@ const (
 	residentCap = 2 << 20
 	// copyBelow is the size of a memory up to which copying all of it beats dropping pages.
 	copyBelow = 256 << 10
+	// walkBelow is the size of a memory up to which looking at every page of it beats dropping pages.
+	walkBelow = 4 << 20
 	// trimAbove is the number of bytes kept from which it pays to look whether they are still being written.
 	trimAbove               = 128 << 10
 	trimSoonest, trimRarest = 64, 8192 // calls
@@ -39,14 +42,15 @@ const (
 type restorer struct {
 	path    restorePath
 	forced  bool
-	pagemap *os.File // for restoreScan
+	pagemap *os.File // for restoreScan and restoreWalk
+	fd      uintptr  // of it
 	scans   sync.Pool
 }
 
 // newRestorer proves on a piece of memory which path works here and takes the first in order of speed, or proves the
 // one that is forced.
 func newRestorer(force restorePath) (*restorer, error) {
-	paths := []restorePath{restoreScan, restoreMadvise, restoreCopy}
+	paths := []restorePath{restoreScan, restoreWalk, restoreMadvise, restoreCopy}
 	if force != restoreAuto {
 		paths = []restorePath{force}
 	}
@@ -82,6 +86,8 @@ func (r *restorer) memory(mem *memory, view []byte, size int, left *residue) err
 	switch {
 	case r.path == restoreScan:
 		return r.scan(mem, view, size, left)
+	case r.path == restoreWalk && (r.forced || size <= walkBelow):
+		return r.walk(mem, view, size, left)
 	case r.path == restoreCopy, !r.forced && size <= copyBelow:
 		left.bytes = size
 		copy(mem.reserved[:size], view)
@@ -99,6 +105,8 @@ type pageScan struct {
 		inverted, mask, anyOf, returned                         uint64
 	}
 	runs [64]struct{ start, end, categories uint64 }
+
+	pages [512]uint64 // for restoreWalk
 }
 
 const (
@@ -131,7 +139,7 @@ func (r *restorer) scan(mem *memory, view []byte, size int, left *residue) error
 		a.inverted, a.mask = pageFile|pageZeroFrame, pageFile|pageZeroFrame
 		a.anyOf, a.returned = pagePresent|pageSwapped, pageFile
 		// The call takes about a microsecond and does not block: not worth the scheduler's notice.
-		n, _, errno := unix.RawSyscall(unix.SYS_IOCTL, r.pagemap.Fd(), pagemapScan, uintptr(unsafe.Pointer(a)))
+		n, _, errno := unix.RawSyscall(unix.SYS_IOCTL, r.fd, pagemapScan, uintptr(unsafe.Pointer(a)))
 		if errno != 0 {
 			return fmt.Errorf("find written pages: %w", errno)
 		}
@@ -142,15 +150,62 @@ func (r *restorer) scan(mem *memory, view []byte, size int, left *residue) error
 				return mem.drop(from, size)
 			}
 			kept += to - from
-			if from < len(view) {
-				from += copy(mem.reserved[from:to], view[from:])
-			}
-			clear(mem.reserved[from:to])
+			putBack(mem, view, from, to)
 		}
 		if a.walkEnd <= cur {
 			return fmt.Errorf("find written pages: the kernel stopped at %#x of %#x-%#x", a.walkEnd, cur, end)
 		}
 		cur = a.walkEnd
+	}
+	left.saw(kept)
+	return nil
+}
+
+// putBack makes [from, to) what the image has there, zeros behind its end.
+func putBack(mem *memory, view []byte, from, to int) {
+	if from < len(view) {
+		from += copy(mem.reserved[from:to], view[from:])
+	}
+	clear(mem.reserved[from:to])
+}
+
+// What /proc/self/pagemap says of a page since Linux 4.2.
+const (
+	mapPresent = 1 << 63
+	mapSwapped = 1 << 62
+	mapFile    = 1 << 61
+)
+
+// walk does what scan does with the list of all pages.
+func (r *restorer) walk(mem *memory, view []byte, size int, left *residue) error {
+	if size == 0 {
+		return nil
+	}
+	if left.due() {
+		return mem.drop(0, size)
+	}
+	s := r.scans.Get().(*pageScan)
+	defer r.scans.Put(s)
+	page := os.Getpagesize()
+	base := uintptr(unsafe.Pointer(&mem.reserved[0])) / uintptr(page) * 8
+	kept := 0
+	for at := 0; at < size; {
+		want := min(len(s.pages), (size-at)/page) * 8
+		n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, r.fd, uintptr(unsafe.Pointer(&s.pages[0])), uintptr(want), base+uintptr(at/page*8), 0, 0)
+		if errno != 0 || n == 0 || n%8 != 0 {
+			return fmt.Errorf("read the list of pages: %d bytes: %w", n, errno)
+		}
+		for _, p := range s.pages[:n/8] {
+			if p&(mapPresent|mapSwapped) != 0 && p&mapFile == 0 {
+				if kept+page > residentCap {
+					left.saw(kept)
+					return mem.drop(at, size)
+				}
+				kept += page
+				putBack(mem, view, at, at+page)
+			}
+			at += page
+		}
 	}
 	left.saw(kept)
 	return nil
@@ -183,12 +238,12 @@ func (l *residue) saw(bytes int) {
 
 // prove writes into, grows and reads a small memory over an image and checks that the path restores all of it.
 func (r *restorer) prove() error {
-	if r.path == restoreScan {
+	if r.path == restoreScan || r.path == restoreWalk {
 		f, err := os.Open("/proc/self/pagemap")
 		if err != nil {
 			return err
 		}
-		r.pagemap = f
+		r.pagemap, r.fd = f, f.Fd()
 	}
 	const size, grown = 2 * wasmPage, 3 * wasmPage
 	want := make([]byte, grown)

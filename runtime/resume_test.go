@@ -84,28 +84,38 @@ func TestAProgramThatNeverAsksForAnythingIsRunFromItsStart(t *testing.T) {
 // Instances frozen one after another are all in the state of the one image, and no call sees another's request.
 func TestResumedProgramsKeepCallsApart(t *testing.T) {
 	f := stored(t, "cat")
-	e := newEngine(t, runtime.Config{Slots: 4})
-	m := load(t, e, f.Wasm, runtime.Spec{Args: f.Process})
-	var all sync.WaitGroup
-	for caller := range 8 {
-		all.Go(func() {
-			resp := &recorder{}
-			for i := range 500 * runtime.CheckScale() {
-				body := bytes.Repeat(fmt.Appendf(nil, "%d-%d ", caller, i), 1+i%97*40)
-				resp.body.Reset()
-				if err := m.Invoke(context.Background(), &backends.Request{Body: body}, resp); err != nil || !bytes.Equal(resp.body.Bytes(), body) {
-					t.Errorf("caller %d, call %d: %d bytes of %d, %v", caller, i, resp.body.Len(), len(body), err)
-					return
-				}
-				if i%200 == 0 {
-					goruntime.GC()
-				}
+	for _, path := range runtime.RestorePaths() {
+		t.Run(path, func(t *testing.T) {
+			e := newEngine(t, runtime.Config{Slots: 4})
+			if err := e.ForceRestore(path); err != nil {
+				t.Fatal(err)
+			}
+			m := load(t, e, f.Wasm, runtime.Spec{Args: f.Process})
+			var all sync.WaitGroup
+			for caller := range 8 {
+				all.Go(func() { echoes(t, m, caller, 200*runtime.CheckScale()) })
+			}
+			all.Wait()
+			if !m.Resumes() {
+				t.Error("the program is not resumed")
 			}
 		})
 	}
-	all.Wait()
-	if !m.Resumes() {
-		t.Error("the program is not resumed")
+}
+
+// echoes calls a function that answers with its input, with another body each time.
+func echoes(t *testing.T, m *runtime.Module, caller, calls int) {
+	resp := &recorder{}
+	for i := range calls {
+		body := bytes.Repeat(fmt.Appendf(nil, "%d-%d ", caller, i), 1+i%97*40)
+		resp.body.Reset()
+		if err := m.Invoke(context.Background(), &backends.Request{Body: body}, resp); err != nil || !bytes.Equal(resp.body.Bytes(), body) {
+			t.Errorf("caller %d, call %d: %d bytes of %d, %v", caller, i, resp.body.Len(), len(body), err)
+			return
+		}
+		if i%100 == 0 {
+			goruntime.GC()
+		}
 	}
 }
 
@@ -158,16 +168,18 @@ func TestAProgramIsResumedWhereItsOwnerSays(t *testing.T) {
 }
 
 func BenchmarkResume(b *testing.B) {
-	e := newEngine(b, runtime.Config{})
 	for _, name := range []string{"hello", "cat", "env"} {
-		for _, fromStart := range []bool{false, true} {
-			b.Run(fmt.Sprintf("%s/from-start=%v", name, fromStart), func(b *testing.B) {
-				f := stored(b, name)
-				m := load(b, e, f.Wasm, runtime.Spec{Args: f.Process})
-				defer m.Close()
-				if fromStart {
-					m.RunFromStart()
+		for _, path := range append(runtime.RestorePaths(), runtime.ResumeOff) {
+			b.Run(name+"/"+path, func(b *testing.B) {
+				e, f := newEngine(b, runtime.Config{}), stored(b, name)
+				if err := e.ForceRestore(path); err != nil {
+					b.Fatal(err)
 				}
+				spec := runtime.Spec{Args: f.Process}
+				if path == runtime.ResumeOff {
+					spec.Resume = path
+				}
+				m := load(b, e, f.Wasm, spec)
 				req, resp := request(strings.Repeat("x", 1024)), &discard{}
 				b.ReportAllocs()
 				for b.Loop() {
