@@ -16,7 +16,7 @@ const (
 	// its caller has paid for it.
 	loopCredit = 256
 	// loopCharge is how much they charge then, for their turns to come.
-	loopCharge = 2048
+	loopCharge = 16 << 10
 )
 
 // patch is a place in the new code where the amount of an account belongs.
@@ -61,7 +61,7 @@ func (w *rewriter) meter() []byte {
 	out := make([]byte, 0, size+size/4)
 	e := emitter{w: w}
 	e.prepare()
-	e.recharge = w.addFunction(FuncType{}, e.rechargeBody())
+	e.recharge = w.addFunction(FuncType{Params: []byte{byte(I32)}}, e.rechargeBody())
 	for i := range m.bodies {
 		e.function(i)
 		out = appendU32(out, uint32(len(e.body)))
@@ -100,9 +100,12 @@ func (e *emitter) prepare() {
 	e.fuelTail, e.stackTail = tail, both
 }
 
-// rechargeBody is the body of the function that loops call.
+// rechargeBody is the body of the function that loops call, (i32)->(): it charges its parameter.
 func (e *emitter) rechargeBody() []byte {
-	a := assembler(appendS64(append([]byte{}, e.fuelHead...), loopCharge))
+	var a assembler
+	a.op(opGlobalGet, e.w.counter)
+	a.get(0)
+	a.op(opI64ExtendI32U)
 	a = append(a, e.fuelTail...)
 	return a.body(0)
 }
@@ -380,12 +383,13 @@ func (e *emitter) turn(account int) {
 	a.op(opI32GeS)
 }
 
-// rechargeLoop buys new credit.
+// rechargeLoop pays what the loops owe and loopCharge in advance.
 func (e *emitter) rechargeLoop() {
 	a := (*assembler)(&e.body)
-	a.op(opCall, e.recharge)
-	a.op(opLocalGet, e.credit)
 	a.i32(loopCharge)
-	a.op(opI32Add)
+	a.op(opLocalGet, e.credit)
+	a.op(opI32Sub)
+	a.op(opCall, e.recharge)
+	a.i32(loopCharge)
 	a.op(opLocalSet, e.credit)
 }

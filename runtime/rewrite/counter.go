@@ -19,8 +19,10 @@ package rewrite
 type Counter uint64
 
 const (
-	// Refill is a good amount of fuel between two yields: some 20 to 60 microseconds of compiled code.
-	Refill = 100_000
+	// Refill is a good amount of fuel between two yields: at most some 100 microseconds of compiled code that stays in
+	// the caches (code that misses them with every other instruction: some milliseconds), and some ten
+	// microseconds of code with many branches, which is charged as if it took them all.
+	Refill = 400_000
 	// DefaultStack is the allowance of native stack in bytes that a fresh instance starts with.
 	DefaultStack = 8 << 20
 
@@ -29,7 +31,7 @@ const (
 )
 
 // NewCounter returns the value to set before a call: fuel units until the first yield, stack bytes until recursion
-// ends; both at most 2^31. One unit of fuel is about one cycle of a current CPU.
+// ends; both at most 2^31. One unit of fuel is at most about one cycle of a current CPU.
 func NewCounter(fuel, stack uint32) Counter {
 	return (stackSpent>>32-Counter(stack))<<32 | (fuelSpent - Counter(fuel))
 }

@@ -176,7 +176,7 @@ func engines(t *testing.T, test func(t *testing.T, r wazero.Runtime)) {
 
 // call sets the counter, calls and returns the result.
 func (g *guest) call(name string, args ...uint64) ([]uint64, error) {
-	g.counter().Set(uint64(NewCounter(Refill, DefaultStack)))
+	g.counter().Set(uint64(NewCounter(10_000, DefaultStack)))
 	return g.ExportedFunction(name).Call(context.WithValue(context.Background(), guestKey{}, g), args...)
 }
 
