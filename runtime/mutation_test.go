@@ -79,8 +79,6 @@ func mutate(r *rand.Rand, wasm []byte) []byte {
 		switch r.IntN(12) {
 		case 0:
 			out[at] ^= 1 << r.IntN(8)
-		default:
-			out[at] = [...]byte{0, 1, 0x7f, 0x80, 0xff, 0x40, 0x0b, 0x41}[r.IntN(8)]
 		case 2:
 			out = append(out[:at], append([]byte{byte(r.Uint32())}, out[at:]...)...)
 		case 3:
@@ -90,6 +88,8 @@ func mutate(r *rand.Rand, wasm []byte) []byte {
 		case 4:
 			from := 8 + r.IntN(len(out)-8)
 			copy(out[at:], out[from:min(from+8, len(out))])
+		default:
+			out[at] = [...]byte{0, 1, 0x7f, 0x80, 0xff, 0x40, 0x0b, 0x41}[r.IntN(8)]
 		}
 	}
 	return out
