@@ -62,18 +62,13 @@ func (x *exchange) stream() (io.Reader, int) {
 	return bytes.NewReader(b), len(b)
 }
 
-// stopReading ends a read of the body that is under way; the connection cannot
-// be used again.
-func (x *exchange) stopReading() {
-	conn := x.Conn()
-	for {
-		outer, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		conn = outer.NetConn()
+// leaveBody gives up what is left of the body, when nobody else reads it any
+// more. The connection ends with the answer.
+func (x *exchange) leaveBody() {
+	http1.Finish(x.Conn())
+	if r := x.RequestBodyStream(); r != nil {
+		io.Copy(io.Discard, r) // what the server has read already
 	}
-	conn.SetReadDeadline(time.Unix(1, 0))
 }
 
 // duration adds the header that says how long the function took.

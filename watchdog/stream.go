@@ -42,8 +42,8 @@ func (w *Watchdog) stream(x *exchange) {
 		x.SetBodyString(exitText(err))
 	}
 	if !s.stopFeeding() {
+		x.leaveBody()
 		x.SetConnectionClose()
-		http1.Linger(x.Conn())
 	}
 	x.end()
 }
@@ -169,7 +169,7 @@ func (s *stream) stopFeeding() bool {
 	select {
 	case s.whole = <-s.fed:
 	case <-soon.C:
-		s.x.stopReading()
+		http1.Finish(s.x.Conn())
 		<-s.fed
 	}
 	return s.whole
@@ -187,9 +187,8 @@ func (s *stream) Close() error {
 		io.Copy(io.Discard, s.stdout)
 		s.wait()
 	}
-	if conn := s.x.Conn(); !s.stopFeeding() {
-		http1.Linger(conn)
-		defer conn.Close()
+	if !s.stopFeeding() {
+		s.x.leaveBody()
 	}
 	s.x.end()
 	return nil

@@ -55,6 +55,10 @@ func New(cfg Config, handler backends.Handler) (*Watchdog, error) {
 		w.mode = &forking{w: w, answer: w.serialize}
 	case Classic:
 		w.mode = &forking{w: w, answer: w.classic}
+	case HTTP:
+		w.mode = newProxying(w)
+	case Static:
+		w.mode = newFiles(w)
 	case Inproc, Wasm:
 		if handler == nil {
 			return nil, backends.Errorf(backends.ErrInvalid, "the mode %s needs a handler", cfg.Mode)

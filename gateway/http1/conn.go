@@ -26,6 +26,7 @@ type Conn struct {
 	wantRead, haveRead time.Time // deadlines: asked for, and set
 	haveWrite          time.Time
 	lingers            atomic.Bool
+	finished           atomic.Bool // nothing more is read
 
 	mu    sync.Mutex
 	call  *Call  // in flight
@@ -86,6 +87,18 @@ func Linger(c net.Conn) {
 	}
 }
 
+// Finish ends reading from a connection, at once: a read that is under way and
+// all to come give io.EOF. The server closes it, gently, when the answer is
+// out. What its buffer holds of a body must be read by the caller, or it would
+// be taken for a request.
+func Finish(c net.Conn) {
+	if c := connOf(c); c != nil {
+		c.lingers.Store(true)
+		c.finished.Store(true)
+		c.Conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
 // Read gives bytes that passed the guard. Of a message that did not, the
 // server gets one byte that is none of it, so that it has something to refuse,
 // and then the Rejection as an error.
@@ -96,7 +109,13 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err := c.setReadDeadline(); err != nil {
 		return 0, err
 	}
+	if c.finished.Load() { // after the deadline, which Finish sets too
+		return 0, io.EOF
+	}
 	n, err := c.Conn.Read(p)
+	if n == 0 && c.finished.Load() {
+		return 0, io.EOF
+	}
 	begun, fault := c.guard.scan(p[:n])
 	if fault == nil {
 		return n, err
