@@ -137,9 +137,13 @@ func (m *Module) Invoke(ctx context.Context, req *backends.Request, resp backend
 	defer m.calls.leave()
 	m.counts.calls.Add(1)
 	started := time.Now()
-	if ctx.Err() != nil || !m.engine.slots.acquire(ctx) {
-		m.counts.failed.Add(1)
-		return stopReason(ctx, req)
+	admitted := started
+	if ctx.Err() != nil || !m.engine.slots.try() {
+		if ctx.Err() != nil || !m.engine.slots.acquire(ctx) {
+			m.counts.failed.Add(1)
+			return stopReason(ctx, req)
+		}
+		admitted = time.Now()
 	}
 	w := m.pool.pop()
 	if w == nil {
@@ -147,8 +151,7 @@ func (m *Module) Invoke(ctx context.Context, req *backends.Request, resp backend
 	}
 	c := &w.call
 	c.begin(ctx, m, req, resp)
-	c.slot, c.running, c.away = true, time.Now(), 0
-	c.admitted = c.running
+	c.slot, c.running, c.admitted, c.away = true, admitted, admitted, 0
 	err := m.answer(w, started)
 	if err != nil {
 		m.counts.failed.Add(1)
@@ -178,6 +181,7 @@ func (m *Module) answer(w *worker, started time.Time) error {
 	}
 	c.log.finish()
 	ended := time.Now()
+	w.since = ended
 	m.counts.busy.Add(int64(ended.Sub(c.admitted) - c.absent(ended)))
 	c.req.Phases = backends.Phases{Start: entered.Sub(started), Run: ended.Sub(entered)}
 	if m.spec.ClassicLog {

@@ -156,7 +156,7 @@ func (m *Module) give(w *worker) {
 		return
 	}
 	w.mem.release(int64(w.left.bytes))
-	w.since, w.lean = time.Now(), false
+	w.lean = false
 	p.mu.Lock() // Close waits for this call before it closes the pool
 	current := w.img == p.image
 	if current {

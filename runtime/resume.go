@@ -12,7 +12,6 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/sys"
 
 	"hearth/runtime/rewrite"
 )
@@ -29,12 +28,10 @@ var errNoFreeze = errors.New("the program ends before it asks for anything")
 
 // frozen is a program stopped inside a host call. It belongs to one instance, whose native stack it holds.
 type frozen struct {
-	snapshot experimental.Snapshot
-	stack    []byte // the part of the snapshot's own that is in use; resuming spoils it
-	pristine []byte // copy of it
-	exit     any    // what the program unwinds with when it ends
-	counter  rewrite.Counter
-	fds      []descriptor
+	door    moment // in the hook before _start: a program that ends leaves through it
+	moment  moment // where it is frozen
+	counter rewrite.Counter
+	fds     []descriptor
 
 	// Of a program that is frozen early:
 	early      earliness
@@ -50,6 +47,7 @@ type frozen struct {
 	params  [maxHostParams]uint64
 	args    [maxHostParams]uint64 // for one resumption
 	result  [1]uint64
+	said    [1]uint64 // by the hook, to the entry
 }
 
 // hostCall is the work of a host function.
@@ -136,16 +134,44 @@ func (f *frozen) note(k constancy, stack []uint64) {
 	}
 }
 
+// moment is a native stack inside a host call. Going back to it spoils the stack it is restored from, so there is a copy.
+type moment struct {
+	snapshot experimental.Snapshot
+	stack    []byte // the part of the snapshot's own that is in use
+	pristine []byte // copy of it
+}
+
+func newMoment(ctx context.Context) moment {
+	m := moment{snapshot: experimental.GetSnapshotter(ctx).Snapshot()}
+	v := reflect.ValueOf(m.snapshot).Elem()
+	m.stack = v.FieldByName("stack").Bytes()
+	m.stack = m.stack[uintptr(v.FieldByName("sp").Uint())-uintptr(unsafe.Pointer(&m.stack[0])):]
+	m.pristine = bytes.Clone(m.stack)
+	return m
+}
+
+// back makes the guest go on from this moment with the results of the host call it was in. It does not return.
+func (m *moment) back(results []uint64) {
+	copy(m.stack, m.pristine)
+	m.snapshot.Restore(results)
+}
+
+// What the hook tells the entry.
+const (
+	start = 0
+	leave = 1
+)
+
+// leave ends a resumed program: the hook returns again, and tells the entry not to start it. It does not return.
+func (f *frozen) leave() {
+	f.said[0] = leave
+	f.door.back(f.said[:])
+}
+
 // freeze stops the guest of c inside a host call.
 func (c *call) freeze(ctx context.Context, run hostCall, stack []uint64) {
 	f := c.freezing
-	f.snapshot = experimental.GetSnapshotter(ctx).Snapshot()
-	v := reflect.ValueOf(f.snapshot).Elem()
-	f.stack = v.FieldByName("stack").Bytes()
-	f.stack = f.stack[uintptr(v.FieldByName("sp").Uint())-uintptr(unsafe.Pointer(&f.stack[0])):]
-	f.pristine = bytes.Clone(f.stack)
-	// The engine passes on snapshots that are not its own as they are, where it would describe the whole stack of any other panic.
-	f.exit = reflect.New(v.Type()).Interface()
+	f.moment = newMoment(ctx)
 	f.counter = rewrite.Counter(c.counter.Get())
 	f.fds = slices.Clone(c.fds)
 	f.pending = run
@@ -157,10 +183,14 @@ func (c *call) freeze(ctx context.Context, run hostCall, stack []uint64) {
 var snapshotting = experimental.WithSnapshotter(context.Background())
 
 // hook is what a command calls before its _start. A frozen program goes on from where it is instead.
-func hook(ctx context.Context, guest api.Module, _ []uint64) {
+func hook(ctx context.Context, guest api.Module, stack []uint64) {
 	c := callOf(ctx)
+	stack[0] = start
 	f := c.frozen
 	if f == nil {
+		if c.freezing != nil {
+			c.freezing.door = newMoment(ctx)
+		}
 		return
 	}
 	c.fds = append(c.fds[:0], f.fds...)
@@ -174,8 +204,7 @@ func hook(ctx context.Context, guest api.Module, _ []uint64) {
 	f.result[0] = uint64(f.pending(c, guest.Memory(), f.args[:]))
 	c.counter.Set(uint64(f.counter.Refuel(rewrite.Refill)))
 	// The host call may have unwound the stack that is in use. Only now is it replaced.
-	copy(f.stack, f.pristine)
-	f.snapshot.Restore(f.result[:])
+	f.moment.back(f.result[:])
 }
 
 // freeze runs the worker's new instance, as part of the worker's call, up to its freezing point. errNoFreeze if there is none. Every
@@ -201,20 +230,6 @@ func (w *worker) freeze(m *Module, early earliness) error {
 		return stopReason(c.ctx, c.req)
 	}
 	return errNoFreeze
-}
-
-// ended recovers from the end of a resumed program.
-func (f *frozen) ended(c *call, err *error) {
-	r := recover()
-	if r == nil {
-		return
-	}
-	if r != f.exit {
-		panic(r)
-	}
-	if c.exitCode != 0 {
-		*err = sys.NewExitError(c.exitCode)
-	}
 }
 
 // differs tells how the state of an instance differs from that of an image; empty if it does not.

@@ -22,15 +22,26 @@ type slotWaiter struct {
 	given   bool // under slots.mu
 }
 
+// try takes a slot if there is one and nobody waits for it.
+func (s *slots) try() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.free == 0 || len(s.waiting) > 0 {
+		return false
+	}
+	s.free--
+	return true
+}
+
 // acquire takes a slot, waiting for one until ctx ends. False without a slot.
 func (s *slots) acquire(ctx context.Context) bool {
+	w := &slotWaiter{granted: make(chan struct{})}
 	s.mu.Lock()
 	if s.free > 0 && len(s.waiting) == 0 {
 		s.free--
 		s.mu.Unlock()
 		return true
 	}
-	w := &slotWaiter{granted: make(chan struct{})}
 	s.waiting = append(s.waiting, w)
 	s.mu.Unlock()
 	select {

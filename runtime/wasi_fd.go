@@ -133,7 +133,6 @@ func (c *call) fdWrite(mem api.Memory, s []uint64) errno {
 	default:
 		return errnoBadf
 	}
-	c.check()
 	written := uint32(0)
 	e := vectors(mem, arg(s, 1), arg(s, 2), func(buf []byte) bool {
 		write(buf)

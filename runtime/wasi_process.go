@@ -128,7 +128,7 @@ func (c *call) procExit(_ api.Memory, s []uint64) errno {
 	code := arg(s, 0)
 	if c.frozen != nil {
 		c.exitCode = code
-		panic(c.frozen.exit)
+		c.frozen.leave()
 	}
 	if code != 0 {
 		panic(sys.NewExitError(code))

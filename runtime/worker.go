@@ -82,11 +82,12 @@ func (w *worker) enter() error {
 	return err
 }
 
-func (w *worker) run() (err error) {
-	if f := w.call.frozen; f != nil {
-		defer f.ended(&w.call, &err)
+func (w *worker) run() error {
+	w.call.exitCode = 0
+	if err := w.entry.CallWithStack(&w.call, nil); err != nil || w.call.exitCode == 0 {
+		return err
 	}
-	return w.entry.CallWithStack(&w.call, nil)
+	return sys.NewExitError(w.call.exitCode)
 }
 
 // verdict turns what the engine returned into an error of a kind; nil for a program that ended well.

@@ -25,7 +25,7 @@ var errReferences = backends.Errorf(backends.ErrFunction, "the function was stop
 func (e *Engine) provideOwn(ctx context.Context) error {
 	_, err := e.wasm.NewHostModuleBuilder(rewrite.HostModule).
 		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(yield), nil, nil).Export(rewrite.YieldImport).
-		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(hook), nil, nil).Export(rewrite.HookImport).
+		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(hook), nil, []api.ValueType{api.ValueTypeI32}).Export(rewrite.HookImport).
 		Instantiate(ctx)
 	return err
 }

@@ -11,7 +11,7 @@ import (
 const (
 	HostModule   = "hearth"         // module of the added imports
 	YieldImport  = "yield"          // called when the counter runs out
-	HookImport   = "hook"           // called by the added entry before _start
+	HookImport   = "hook"           // called by the added entry before _start; 1 = do not start
 	FuelExport   = "hearth_fuel"    // the counter
 	EntryExport  = "hearth_entry"   // the added entry
 	MemoryExport = "hearth_memory"  // the memory, when the module does not export it itself

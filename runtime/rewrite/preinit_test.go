@@ -94,7 +94,7 @@ func host(t testing.TB, r wazero.Runtime, entered func()) {
 		c := m.ExportedGlobal(FuelExport).(api.MutableGlobal)
 		c.Set(uint64(Counter(c.Get()).Refuel(Refill)))
 	}), nil, nil).Export(YieldImport).
-		NewFunctionBuilder().WithFunc(entered).Export(HookImport).Instantiate(context.Background())
+		NewFunctionBuilder().WithFunc(func() int32 { entered(); return 0 }).Export(HookImport).Instantiate(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

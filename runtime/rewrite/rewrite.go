@@ -4,8 +4,8 @@ import "strconv"
 
 // Options says what Rewrite adds besides metering, which is always added.
 type Options struct {
-	// Entry adds the export hearth_entry, ()->(): it calls the import hearth.hook, ()->(), and then the module's
-	// _start. A command is run and resumed through it, so that both happen in one call engine.
+	// Entry adds the export hearth_entry, ()->(): it calls the import hearth.hook, ()->(i32), and then, if that was 0,
+	// the module's _start. A command is run, resumed and ended through it, so that all happen in one call engine.
 	Entry bool
 	// State exports what an image has to hold and the module does not export: its mutable globals as hearth_global_N
 	// and its memory as hearth_memory.
@@ -127,10 +127,10 @@ func (w *rewriter) typeOf(t FuncType) uint32 {
 	return i - 1
 }
 
-// addImport appends an imported function hearth.name, ()->().
-func (w *rewriter) addImport(name string) uint32 {
+// addImport appends an imported function hearth.name without parameters.
+func (w *rewriter) addImport(name string, results ...byte) uint32 {
 	item := appendName(appendName(nil, HostModule), name)
-	w.imports.add(appendU32(append(item, byte(KindFunction)), w.typeOf(FuncType{}))...)
+	w.imports.add(appendU32(append(item, byte(KindFunction)), w.typeOf(FuncType{Results: results}))...)
 	w.shift++
 	return w.m.importedFuncs + w.shift - 1
 }
@@ -164,10 +164,13 @@ func (w *rewriter) addCounter() {
 }
 
 func (w *rewriter) addEntry(start uint32) {
-	hook := w.addImport(HookImport)
+	hook := w.addImport(HookImport, byte(I32))
 	var a assembler
+	a.open(opBlock)
 	a.op(opCall, hook)
+	a.op(opBrIf, 0)
 	a.op(opCall, w.moved(start))
+	a.op(opEnd)
 	w.export(EntryExport, KindFunction, w.addFunction(FuncType{}, a.body(0)))
 }
 
