@@ -21,16 +21,18 @@ import (
 
 // Gateway serves the API and the functions. Make one with New.
 type Gateway struct {
-	cfg       Config
-	table     *table
-	system    *system
-	server    *fasthttp.Server
-	metrics   *http.Server
-	calls     http1.Options
-	servedBy  []byte // X-Served-By
-	total     *gatewayCounts
-	waker     *waker
-	draining  atomic.Bool
+	cfg      Config
+	table    *table
+	system   *system
+	server   *fasthttp.Server
+	metrics  *http.Server
+	calls    http1.Options
+	servedBy []byte // X-Served-By
+	total    *gatewayCounts
+	waker    *waker
+	draining atomic.Bool
+	tunnels  tunnels
+
 	mu        sync.Mutex
 	listeners []*http1.Listener
 }
@@ -106,12 +108,29 @@ func (g *Gateway) Serve(ln net.Listener) error {
 		Rejected: g.total.rejected,
 	})
 	g.mu.Lock()
-	g.listeners = append(g.listeners, guarded)
+	if g.listeners = append(g.listeners, guarded); len(g.listeners) == 1 {
+		g.waker.running.Go(g.reapOn)
+	}
 	g.mu.Unlock()
 	if err := g.server.Serve(guarded); err != nil {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
 	return nil
+}
+
+// reapOn closes connections to replicas that nobody needs, until the gateway
+// stops.
+func (g *Gateway) reapOn() {
+	tick := time.NewTicker(idleTime / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			g.table.reap(now)
+		case <-g.waker.ctx.Done():
+			return
+		}
+	}
 }
 
 // ServeMetrics serves /metrics, /healthz and /readyz until Shutdown, then
@@ -134,6 +153,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	err := g.server.ShutdownWithContext(ctx)
+	g.tunnels.close(ctx.Done())
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, ln := range g.listeners {
@@ -149,6 +169,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		ln.Stop()
 	}
 	g.waker.close()
+	g.table.reap(time.Now().Add(2 * idleTime))
 	if g.metrics.Shutdown(ctx) != nil { // a scrape in flight is no reason to wait
 		g.metrics.Close()
 	}

@@ -28,82 +28,113 @@ func (g *Gateway) serveCall(ctx *fasthttp.RequestCtx, name, path, query []byte) 
 		g.unknown(ctx, name)
 		return
 	}
-	call := http1.Acquire(ctx, g.calls)
-	call.Request.Path, call.Request.Query = path, query
+	x := transits.Get().(*transit)
+	x.g, x.r, x.call = g, r, http1.Acquire(ctx, g.calls)
+	x.call.Request.Path, x.call.Request.Query = path, query
 	r.started.Add(1)
 	r.inflight.Add(1)
-	queue, err := g.answer(call, r)
-	if err != nil {
+	if err := x.answer(); err != nil {
+		x.drop()
 		closing := ctx.Response.ConnectionClose()
-		call.Discard()
+		x.call.Discard()
 		g.refuse(ctx, r, err)
 		if closing {
 			ctx.SetConnectionClose()
 		}
 	}
-	call.Stamp(queue, g.servedBy)
-	r.note(ctx.Response.StatusCode(), time.Since(call.Request.Start))
-	r.inflight.Add(-1)
-	call.Release()
+	x.call.Stamp(x.queue, g.servedBy)
+	x.status = ctx.Response.StatusCode()
+	if !x.streams { // else it ends when the server has sent the answer
+		x.end()
+	}
 }
 
-// answer lets the function answer the call. queue is how long the call waited
-// for its turn and for a replica.
-func (g *Gateway) answer(call *http1.Call, r *route) (queue time.Duration, err error) {
-	defer g.contain(r, &err)
+// answer lets the function answer the call.
+func (x *transit) answer() (err error) {
+	defer x.contain(&err)
+	g, r := x.g, x.r
+	x.counted = true
 	if g.total.inflight.Add(1) > maxCalls {
-		g.total.inflight.Add(-1)
 		g.total.overloaded.Add(1)
-		return 0, errOverload
-	}
-	defer g.total.inflight.Add(-1)
-	if call.Request.Body, err = call.ReadBody(g.cfg.MaxBody, g.cfg.SpillDir); err != nil {
-		call.HTTP.SetConnectionClose()
-		http1.Linger(call.HTTP.Conn())
-		return 0, &bodyError{err}
+		return errOverload
 	}
 	t := r.target.Load()
-	begin := call.Request.Start
-	if len(call.Request.Body) > 0 {
-		begin = time.Now() // the time that a client took to send is its own
-	}
-	call.SetDeadline(begin.Add(t.policy.Timeout))
-	if queue, err = g.admit(call, r, t); err != nil {
-		return queue, err
-	}
-	defer r.gate.leave()
-	for range maxReplaced {
-		if t, err = g.ready(call, r); err != nil {
-			return time.Since(call.Request.Start), err
+	x.call.SetDeadline(x.call.Request.Start.Add(t.policy.Timeout))
+	if t.Handler != nil { // a client that is slow to send takes nobody's turn
+		if err = x.readBody(t); err != nil {
+			return err
 		}
-		err = t.Handler.Invoke(call, &call.Request, call)
+	}
+	if err = x.enter(t); err != nil {
+		return err
+	}
+	for range maxReplaced {
+		waits := !r.target.Load().answers()
+		t, err = g.ready(x.call, r)
+		if waits {
+			x.queue = time.Since(x.call.Request.Start)
+		}
+		if err != nil {
+			return err
+		}
+		if t.Handler != nil {
+			err = x.invoke(t)
+		} else {
+			err = x.forward(t)
+		}
 		if !errors.Is(err, backends.ErrGone) {
 			break
 		}
-		call.Discard()
+		x.call.Discard()
 	}
-	if code, invalid := call.InvalidStatus(); err == nil && invalid {
-		err = backends.Errorf(errAnswer, "function %s answered with status %d, which is none", r.key, code)
-	}
-	return queue, err
+	return err
 }
 
-// admit waits for the call's turn where the function has a limit.
-func (g *Gateway) admit(call *http1.Call, r *route, t *target) (queue time.Duration, err error) {
-	err = r.gate.enter(call, t.policy.MaxQueue)
-	if t.policy.MaxInflight > 0 {
-		queue = time.Since(call.Request.Start)
+// invoke lets a function of this process answer.
+func (x *transit) invoke(t *target) error {
+	if err := x.readBody(t); err != nil {
+		return err
+	}
+	err := t.Handler.Invoke(x.call, &x.call.Request, x.call)
+	if code, invalid := x.call.InvalidStatus(); err == nil && invalid {
+		err = backends.Errorf(errAnswer, "function %s answered with status %d, which is none", x.r.key, code)
+	}
+	return err
+}
+
+// readBody reads the request's body, once.
+func (x *transit) readBody(t *target) (err error) {
+	if x.bodyRead {
+		return nil
+	}
+	x.bodyRead = true
+	if x.call.Request.Body, err = x.call.ReadBody(x.g.cfg.MaxBody, x.g.cfg.SpillDir); err != nil {
+		x.call.HTTP.SetConnectionClose()
+		http1.Linger(x.call.HTTP.Conn())
+		return &bodyError{err}
+	}
+	if len(x.call.Request.Body) > 0 { // the time that a client took to send is its own
+		x.call.SetDeadline(time.Now().Add(t.policy.Timeout))
+	}
+	return nil
+}
+
+// enter waits for the call's turn where the function has a limit.
+func (x *transit) enter(t *target) error {
+	err := x.r.gate.enter(x.call, t.policy.MaxQueue)
+	if x.entered = err == nil; t.policy.MaxInflight > 0 {
+		x.queue = time.Since(x.call.Request.Start)
 	}
 	if err == errQueueFull {
-		g.total.full.Add(1)
+		x.g.total.full.Add(1)
 	}
-	return queue, err
+	return err
 }
 
 // contain makes an error of a panic.
-func (g *Gateway) contain(r *route, err *error) {
+func (x *transit) contain(err *error) {
 	if v := recover(); v != nil {
-		g.cfg.Logger.Error("panic in a call", "function", r.key.String(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		x.g.cfg.Logger.Error("panic in a call", "function", x.r.key.String(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 		*err = errPanic
 	}
 }
@@ -180,7 +211,7 @@ func (g *Gateway) explain(r *route, err error) (int, string) {
 		return http.StatusTooManyRequests, fmt.Sprintf("function %s was busy for all of the call's limit of %s: raise %s of the function, or its replicas", r.key, p.Timeout, backends.KeyMaxInflight)
 	case err == errWakeFull:
 		return http.StatusServiceUnavailable, fmt.Sprintf("function %s has no replica yet and %d calls wait for one, which is all that may: raise %s of the function", r.key, p.MaxQueue, backends.KeyMaxQueue)
-	case isKind(err, errAnswer, backends.ErrTooLarge):
+	case isKind(err, errAnswer, errUpstream, backends.ErrTooLarge):
 		return http.StatusBadGateway, err.Error()
 	}
 	return backends.HTTPStatus(err), err.Error()

@@ -21,7 +21,7 @@ type metrics struct {
 	total gatewayCounts
 
 	invocations, started, seconds, inflight, waiting *prometheus.Desc
-	replicas, ready, least, rejections               *prometheus.Desc
+	replicas, ready, least, rejections, truncated    *prometheus.Desc
 	refused, wakes                                   *prometheus.Desc
 }
 
@@ -29,6 +29,7 @@ type metrics struct {
 type gatewayCounts struct {
 	inflight   atomic.Int64
 	overloaded atomic.Uint64 // calls refused because the process has too many
+	truncated  atomic.Uint64 // answers that their replica did not end
 	full       atomic.Uint64 // calls refused because their function's queue is full
 	wakes      atomic.Uint64 // functions asked up from zero
 	wakeFaults atomic.Uint64 // times a backend refused to
@@ -64,13 +65,14 @@ func newMetrics(t *table) *metrics {
 		least:       desc("gateway_service_min", "Replicas that the function has at least when it is not at zero.", function),
 		refused:     desc("hearth_calls_refused_total", "Calls that were refused without running.", "reason"),
 		rejections:  desc("hearth_requests_rejected_total", "Requests that could be read in more than one way, or in none.", "reason"),
+		truncated:   desc("hearth_answers_truncated_total", "Answers that a replica began and did not end; their clients' connections were closed."),
 		wakes:       desc("hearth_wakes_total", "Times a function at zero replicas was asked up.", "result"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.invocations, m.started, m.seconds, m.inflight, m.waiting, m.replicas, m.ready, m.least, m.refused, m.wakes, m.rejections} {
+	for _, d := range []*prometheus.Desc{m.invocations, m.started, m.seconds, m.inflight, m.waiting, m.replicas, m.ready, m.least, m.refused, m.wakes, m.rejections, m.truncated} {
 		ch <- d
 	}
 }
@@ -108,6 +110,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		counter(m.rejections, n, reason)
 	}
 	m.total.mu.Unlock()
+	counter(m.truncated, m.total.truncated.Load())
 	counter(m.wakes, m.total.wakes.Load(), "accepted")
 	counter(m.wakes, m.total.wakeFaults.Load(), "failed")
 }

@@ -58,14 +58,18 @@ func (r *route) tell() {
 // remove says that no table holds the route any more.
 func (r *route) remove() {
 	r.gone.Store(true)
+	for _, u := range r.target.Load().upstreams {
+		u.close()
+	}
 	r.tell()
 }
 
 // target is an entry with everything that a call would else work out.
 type target struct {
 	backends.Entry
-	policy backends.CallPolicy
-	scale  backends.ScalePolicy
+	policy    backends.CallPolicy
+	scale     backends.ScalePolicy
+	upstreams []*upstream // of Endpoints
 }
 
 // answers tells whether a call can be given to it now.
@@ -92,6 +96,15 @@ func (t *table) invocations(key backends.Key) float64 {
 		return float64(r.started.Load())
 	}
 	return 0
+}
+
+// reap closes the connections to replicas that were idle for too long.
+func (t *table) reap(now time.Time) {
+	for _, r := range *t.routes.Load() {
+		for _, u := range r.target.Load().upstreams {
+			u.reap(now)
+		}
+	}
 }
 
 // Replace makes the table hold these entries and no others.
@@ -154,7 +167,13 @@ func (t *table) put(old, next map[string]*route, e backends.Entry) {
 		scale = t.scale
 	}
 	policy.Timeout = max(policy.Timeout, time.Millisecond)
-	r.target.Store(&target{Entry: e, policy: policy, scale: scale})
+	to := &target{Entry: e, policy: policy, scale: scale}
+	var before []*upstream
+	if t := r.target.Load(); t != nil {
+		before = t.upstreams
+	}
+	to.upstreams = upstreams(before, e.Endpoints)
+	r.target.Store(to)
 	r.gate.setLimit(policy.MaxInflight * max(1, len(e.Endpoints), e.Status.Available))
 	r.tell()
 	next[key.String()] = r

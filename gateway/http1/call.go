@@ -153,6 +153,19 @@ type lifetime struct {
 	done     chan struct{}
 	timer    *time.Timer // fires expire; made with the first Done
 	armed    bool
+	watcher  Watcher
+}
+
+// Watcher is told that a call's client went away. It must not wait.
+type Watcher interface{ Canceled() }
+
+// Watch sets who is told, at once if it is too late; nil = nobody.
+func (l *lifetime) Watch(w Watcher) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.watcher = w; w != nil && l.err == context.Canceled {
+		w.Canceled()
+	}
 }
 
 // SetDeadline sets when the call's context ends. It must be called before the
@@ -199,8 +212,10 @@ func (l *lifetime) Err() error {
 // Cancel ends the context because the client went away.
 func (l *lifetime) Cancel() {
 	l.mu.Lock()
-	l.finish(context.Canceled)
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	if l.finish(context.Canceled); l.watcher != nil {
+		l.watcher.Canceled()
+	}
 }
 
 func (l *lifetime) expire() {
@@ -230,6 +245,6 @@ func (l *lifetime) end() bool {
 		l.finish(context.Canceled)
 		return false
 	}
-	l.deadline, l.armed = time.Time{}, false
+	l.deadline, l.armed, l.watcher = time.Time{}, false, nil
 	return true
 }

@@ -196,3 +196,14 @@ func PassThrough(c net.Conn) {
 		c.guard.state = passThrough
 	}
 }
+
+// Interrupt ends a Read that waits, and all later ones.
+func Interrupt(c net.Conn) {
+	if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
+		c = u.UnsafeConn() // of a connection that the server has handed out
+	}
+	if inner := connOf(c); inner != nil {
+		c = inner.Conn
+	}
+	c.SetReadDeadline(time.Unix(1, 0))
+}

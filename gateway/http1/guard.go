@@ -182,15 +182,8 @@ func (g *guard) endOfHead() *Rejection {
 
 // chunkSize reads the line before a chunk.
 func (g *guard) chunkSize(line []byte) *Rejection {
-	size, digits := int64(0), 0
-	for ; digits < len(line); digits++ {
-		v := hexValue[line[digits]]
-		if v < 0 {
-			break
-		}
-		size = size<<4 | int64(v)
-	}
-	if digits == 0 || digits > 15 || digits < len(line) && line[digits] != ';' || !isValue(line) {
+	size, ok := ChunkSize(line)
+	if !ok {
 		return badChunk
 	}
 	g.head = 0
@@ -200,6 +193,20 @@ func (g *guard) chunkSize(line []byte) *Rejection {
 		g.state, g.left = inChunk, size
 	}
 	return nil
+}
+
+// ChunkSize reads the line before a chunk, without its end; false if it is not
+// a size, in at most 15 hexadecimal digits, with or without extensions.
+func ChunkSize(line []byte) (size int64, ok bool) {
+	digits := 0
+	for ; digits < len(line); digits++ {
+		v := hexValue[line[digits]]
+		if v < 0 {
+			break
+		}
+		size = size<<4 | int64(v)
+	}
+	return size, digits > 0 && digits <= 15 && (digits == len(line) || line[digits] == ';') && isValue(line)
 }
 
 func reject(status int, reason, text string) *Rejection {
