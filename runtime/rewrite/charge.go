@@ -3,10 +3,10 @@ package rewrite
 const (
 	// costImport is charged for a call of an imported function: it leaves compiled code and comes back.
 	costImport = 128
-	// fullCharge is about the most to charge in one place: straight-line code that costs more charges in between.
-	fullCharge = 4096
-	// maxCharge is the most that the three bytes kept for an amount can hold.
-	maxCharge = 1<<20 - 1
+	// fullCharge is the most to owe: straight-line code that costs more charges in between.
+	fullCharge = 1024
+	// calleeCredit is what a function that charges at its entry pays for the turn of a loop that called it.
+	calleeCredit = 64
 )
 
 // Loops count down a local of their function and go to the counter only now and then: a global is memory, and adding
@@ -19,16 +19,6 @@ const (
 	loopCharge = 16 << 10
 )
 
-// patch is a place in the new code where the amount of an account belongs.
-type patch struct{ at, account int }
-
-// scope says of an open block who pays for the code behind it and, of a loop, for its turns.
-type openBlock struct {
-	before int // the account in use when it was opened
-	turns  int // the account of one turn; -1 = not a loop
-	params bool
-}
-
 // emitter writes the bodies of one module anew.
 type emitter struct {
 	w    *rewriter
@@ -36,10 +26,7 @@ type emitter struct {
 	body []byte // the new body
 	from int    // up to here the old body is copied
 
-	accounts []uint32 // costs, of the current function
-	patches  []patch
-	now      int // the account of the next instruction
-	scopes   []openBlock
+	debt debt // of the current function
 
 	fuelHead, fuelTail, stackTail []byte // the code around a charge's amount
 	give                          []byte // gives the stack back, of the current function
@@ -124,15 +111,13 @@ func (e *emitter) function(i int) {
 	sig := m.signature(m.importedFuncs + uint32(i))
 	e.r = reader{buf: m.wasm[:b.end], pos: b.code}
 	e.body, e.from = e.declare(b, sig), b.code
-	e.accounts, e.patches, e.scopes = append(e.accounts[:0], 0), e.patches[:0], e.scopes[:0]
-	e.constant, e.give, e.now = -1, nil, 0
-	if b.loops {
-		e.accounts[0] = loopCredit
-	}
+	e.debt.reset()
+	e.constant, e.give = -1, nil
+	entry := -1
 	switch {
 	case e.w.metered.recursive[i]:
 		frame := b.frame(sig) << 32
-		e.charge(frame)
+		entry = e.charge(frame, e.stackTail)
 		var a assembler
 		a.op(opGlobalGet, e.w.counter)
 		a.i64(frame)
@@ -141,7 +126,7 @@ func (e *emitter) function(i int) {
 		e.give = a
 		e.body = append(append(e.body, byte(opBlock)), e.w.blockType(sig)...)
 	case e.w.metered.charged[i]:
-		e.charge(0)
+		entry = e.charge(1<<13-1, e.fuelTail)
 	}
 	var in instruction
 	for e.r.left() > 0 {
@@ -152,12 +137,19 @@ func (e *emitter) function(i int) {
 	if e.give != nil {
 		e.body = append(append(e.body, e.give...), byte(opEnd))
 	}
-	for _, p := range e.patches {
-		cost := e.accounts[p.account]
-		e.body[p.at] |= byte(cost & 0x7f)
-		e.body[p.at+1] |= byte(cost >> 7 & 0x7f)
-		e.body[p.at+2] |= byte(cost >> 14)
+	if entry >= 0 {
+		e.owe(entry, b)
 	}
+}
+
+// owe fills in what the entry of a function pays, in the two bytes of the constant at entry.
+func (e *emitter) owe(entry int, b *body) {
+	amount := uint32(e.debt.most) + calleeCredit
+	if b.loops {
+		amount += loopCredit
+	}
+	e.body[entry] = byte(amount) | 0x80
+	e.body[entry+1] = e.body[entry+1]&0x80 | byte(amount>>7)
 }
 
 // declare writes the locals of a function, with one more if it has loops.
@@ -189,44 +181,33 @@ func (e *emitter) copyTo(end int) {
 	e.from = end
 }
 
-// amount keeps three bytes for the amount of an account, which is not known yet; high is what stands above it.
-func (e *emitter) amount(account int, high int64) {
-	e.patches = append(e.patches, patch{len(e.body), account})
-	if high == 0 {
-		e.body = append(e.body, 0x80, 0x80, 0x00)
-		return
-	}
-	e.body = appendS64(e.body, high)
-}
-
-// charge charges the counter for the account in use, and stack in its upper half.
-func (e *emitter) charge(stack int64) {
+// charge adds a constant to the counter and returns where the constant stands.
+func (e *emitter) charge(amount int64, tail []byte) int {
 	e.body = append(e.body, e.fuelHead...)
-	e.amount(e.now, stack)
-	if stack == 0 {
-		e.body = append(e.body, e.fuelTail...)
+	at := len(e.body)
+	e.body = append(appendS64(e.body, amount), tail...)
+	return at
+}
+
+// owed adds to the debt, after paying it here when it becomes too much.
+func (e *emitter) owed(cost uint32, before int) {
+	if e.debt.path.owed < 0 {
 		return
 	}
-	e.body = append(e.body, e.stackTail...)
-}
-
-// pay adds to the account in use, after opening another one that is charged here when it is full.
-func (e *emitter) pay(cost uint32, before int) {
-	if e.accounts[e.now]+cost > fullCharge {
-		e.renew(before)
+	if e.debt.path.owed > 0 && uint32(e.debt.path.owed)+cost > fullCharge {
+		e.pay(before)
 	}
-	e.accounts[e.now] += cost
+	e.debt.path.owed += int32(cost)
 }
 
-func (e *emitter) renew(before int) {
+func (e *emitter) pay(before int) {
 	e.copyTo(before)
-	e.accounts = append(e.accounts, 0)
-	e.now = len(e.accounts) - 1
-	e.charge(0)
+	e.charge(int64(e.debt.path.owed), e.fuelTail)
+	e.debt.path.owed = 0
 }
 
 func (e *emitter) instruction(in *instruction) {
-	e.pay(uint32(in.op.cost), in.start)
+	e.owed(uint32(in.op.cost), in.start)
 	constant := e.constant
 	e.constant = -1
 	switch in.code {
@@ -234,29 +215,28 @@ func (e *emitter) instruction(in *instruction) {
 		v := reader{buf: e.r.buf, pos: in.imm}
 		e.constant = v.signed(32)
 	case opBlock, opLoop, opIf:
-		e.open(in)
+		// A block must not begin near the limit, or the charges inside leave as much for the next one.
+		if e.debt.path.owed > fullCharge/2 {
+			e.pay(in.start)
+		}
+		e.debt.open(in.code, in.x < blockValue && len(e.w.m.types[in.x].Params) > 0)
 	case opElse:
-		e.now = e.scopes[len(e.scopes)-1].before
+		e.debt.alternative()
 	case opEnd:
-		e.close()
+		e.debt.close()
+	case opUnreachable:
+		e.debt.stop()
 	case opBr, opBrIf, opBrTable:
 		e.branch(in)
-	case opReturn:
-		if e.give != nil {
-			e.copyTo(in.start)
-			e.body = appendU32(append(e.body, byte(opBr)), uint32(len(e.scopes)))
-			e.from = e.r.pos
-		}
-	case opCall, opRefFunc, opReturnCall:
+	case opReturn, opReturnCall, opReturnCallIndirect:
+		e.leave(in)
+	case opCall, opRefFunc:
 		e.reference(in)
 	case opCallIndirect:
-		e.pay(e.work(e.w.metered.sigOf[in.x]), in.start)
-	case opReturnCallIndirect:
-		e.copyTo(in.start)
-		e.body = append(e.body, e.give...)
+		e.called(e.w.metered.sigOf[in.x], in.start)
 	case opMemoryCopy, opMemoryFill:
-		if constant >= 0 && constant < fullCharge {
-			e.pay(uint32(constant)/16, in.start)
+		if constant >= 0 && constant < pieceBytes/64 {
+			e.owed(uint32(constant)/bytesPerFuel, in.start)
 			return
 		}
 		e.callBulk(in)
@@ -265,53 +245,53 @@ func (e *emitter) instruction(in *instruction) {
 	}
 }
 
-// work is what a call of a node of the call graph does that nobody else pays for.
-func (e *emitter) work(node int32) uint32 {
+// called adds what a call of a node of the call graph does that nobody else pays for.
+func (e *emitter) called(node int32, before int) {
 	if node < 0 {
-		return costImport
-	}
-	return e.w.metered.work[node]
-}
-
-// open enters a block. What follows a block is paid for by the account before it, because charges inside may be
-// jumped over; so a block must not begin on an account that is nearly full, or each would open one of its own.
-func (e *emitter) open(in *instruction) {
-	if e.accounts[e.now] > fullCharge/2 {
-		e.renew(in.start)
-	}
-	s := openBlock{before: e.now, turns: -1}
-	if in.code == opLoop {
-		e.accounts = append(e.accounts, 0)
-		e.now = len(e.accounts) - 1
-		s.turns = e.now
-		s.params = in.x < blockValue && len(e.w.m.types[in.x].Params) > 0
-	}
-	e.scopes = append(e.scopes, s)
-}
-
-// close leaves a block. A loop's first turn is paid for by what surrounds it, its further turns by themselves.
-func (e *emitter) close() {
-	n := len(e.scopes) - 1
-	if n < 0 {
+		e.owed(costImport, before)
 		return
 	}
-	s := e.scopes[n]
-	e.scopes = e.scopes[:n]
-	e.now = s.before
-	if s.turns >= 0 {
-		e.accounts[e.now] = min(e.accounts[e.now]+e.accounts[s.turns], maxCharge)
+	e.owed(e.w.metered.work[node], before)
+	e.debt.leave()
+	if int(node) < len(e.w.metered.charged) && e.w.metered.charged[node] {
+		e.debt.path.called = true
 	}
+}
+
+// leave rewrites an instruction that leaves the function.
+func (e *emitter) leave(in *instruction) {
+	switch in.code {
+	case opReturnCall:
+		e.called(int32(in.x)-int32(e.w.m.importedFuncs), in.start)
+	case opReturnCallIndirect:
+		e.called(e.w.metered.sigOf[in.x], in.start)
+	}
+	e.debt.leave()
+	if in.code == opReturn {
+		if e.give != nil {
+			e.copyTo(in.start)
+			e.body = appendU32(append(e.body, byte(opBr)), uint32(len(e.debt.scopes)))
+			e.from = e.r.pos
+		}
+	} else {
+		e.copyTo(in.start)
+		e.body = append(e.body, e.give...)
+		if in.code == opReturnCall {
+			e.reference(in)
+		}
+	}
+	e.debt.stop()
 }
 
 // reference rewrites an instruction with a function index.
 func (e *emitter) reference(in *instruction) {
-	if in.code != opRefFunc {
-		e.pay(e.work(int32(in.x)-int32(e.w.m.importedFuncs)), in.start)
+	if in.code == opCall {
+		e.called(int32(in.x)-int32(e.w.m.importedFuncs), in.start)
+	}
+	if in.x < e.w.m.importedFuncs {
+		return
 	}
 	e.copyTo(in.start)
-	if in.code == opReturnCall {
-		e.body = append(e.body, e.give...)
-	}
 	e.body = appendU32(append(e.body, byte(in.code)), e.w.moved(in.x))
 	e.from = e.r.pos
 }
@@ -322,32 +302,43 @@ func (e *emitter) callBulk(in *instruction) {
 	e.from = e.r.pos
 }
 
-// branch charges for another turn where a branch goes back to a loop.
+// branch pays for the turn where a branch goes back to a loop, and notes where it may go otherwise.
 func (e *emitter) branch(in *instruction) {
-	s, label := e.target(in)
-	if s == nil {
+	if in.code == opBrTable {
+		e.branchTable(in)
 		return
 	}
+	s := e.debt.loop(in.x)
+	switch {
+	case s == nil:
+		e.debt.branch(in.x)
+	case e.debt.path.owed < 0 || e.debt.path.called && e.debt.path.owed <= calleeCredit:
+		// Nothing gets here, or a callee has paid.
+	case s.params: // the branch needs what is on the stack
+		e.payBeside(in)
+	default:
+		e.back(in)
+	}
+	if in.code == opBr {
+		e.debt.stop()
+	}
+}
+
+// back writes a branch to a loop. An if has one way in, which lets the engine fuse it with the comparison before it; a
+// br_if to a loop has not.
+func (e *emitter) back(in *instruction) {
 	e.copyTo(in.start)
-	if in.code == opBrTable || s.params {
-		// The branch needs what is on the stack: charge beside it.
-		e.turn(s.turns)
-		e.body = append(e.body, byte(opIf), 0x40, byte(opElse))
-		e.rechargeLoop()
-		e.body = append(e.body, byte(opEnd))
-		return
-	}
-	// An if has one way in, which lets the engine fuse it with the comparison before it; a br_if has not.
 	e.from = e.r.pos
+	label := in.x + 1
 	if in.code == opBrIf {
 		e.body = append(e.body, byte(opIf), 0x40)
 		label++
 	}
-	e.turn(s.turns)
-	e.body = appendU32(append(e.body, byte(opIf), 0x40, byte(opBr)), label+1)
+	e.turn()
+	e.body = appendU32(append(e.body, byte(opIf), 0x40, byte(opBr)), label)
 	e.body = append(e.body, byte(opElse))
 	e.rechargeLoop()
-	e.body = append(appendU32(append(e.body, byte(opBr)), label+1), byte(opEnd))
+	e.body = append(appendU32(append(e.body, byte(opBr)), label), byte(opEnd))
 	if in.code == opBrIf {
 		e.body = append(e.body, byte(opEnd))
 	} else {
@@ -355,28 +346,40 @@ func (e *emitter) branch(in *instruction) {
 	}
 }
 
-// target returns the loop a branch can go back to, of several the outermost, and its label.
-func (e *emitter) target(in *instruction) (found *openBlock, label uint32) {
+func (e *emitter) branchTable(in *instruction) {
+	loops := false
 	targets := reader{buf: e.r.buf, pos: in.imm}
-	n := uint32(0)
-	if in.code == opBrTable {
-		n = in.x
+	for range in.x + 1 {
+		loops = loops || e.debt.loop(targets.u32()) != nil
 	}
-	for range n + 1 {
-		l := targets.u32()
-		if i := len(e.scopes) - 1 - int(l); i >= 0 && e.scopes[i].turns >= 0 && (found == nil || l > label) {
-			found, label = &e.scopes[i], l
-		}
+	if loops {
+		e.payBeside(in)
 	}
-	return found, label
+	targets.pos = in.imm
+	for range in.x + 1 {
+		e.debt.branch(targets.u32())
+	}
+	e.debt.stop()
 }
 
-// turn takes an account's amount from the credit and pushes whether there was enough.
-func (e *emitter) turn(account int) {
+// payBeside pays before an instruction and leaves the stack as it is.
+func (e *emitter) payBeside(in *instruction) {
+	if e.debt.path.owed < 0 {
+		return
+	}
+	e.copyTo(in.start)
+	e.turn()
+	e.body = append(e.body, byte(opIf), 0x40, byte(opElse))
+	e.rechargeLoop()
+	e.body = append(e.body, byte(opEnd))
+	e.debt.path.owed = 0
+}
+
+// turn takes the debt from the loops' credit and pushes whether there was enough.
+func (e *emitter) turn() {
 	a := (*assembler)(&e.body)
 	a.op(opLocalGet, e.credit)
-	a.op(opI32Const)
-	e.amount(account, 0)
+	a.i32(e.debt.path.owed)
 	a.op(opI32Sub)
 	a.op(opLocalTee, e.credit)
 	a.i32(-loopCredit)
