@@ -7,7 +7,6 @@ package rewrite
 
 import (
 	"bytes"
-	"fmt"
 	"sort"
 )
 
@@ -191,11 +190,3 @@ func (m *Module) refsWithin(s span) []int {
 
 // signature returns the type of a function by its index.
 func (m *Module) signature(f uint32) FuncType { return m.types[m.funcs[f]] }
-
-// describe names a function for messages: by its name section entry when there is one.
-func (m *Module) describe(f uint32) string {
-	if name := m.FunctionName(f); name != "" {
-		return fmt.Sprintf("function %d (%s)", f, name)
-	}
-	return fmt.Sprintf("function %d", f)
-}

@@ -1,7 +1,6 @@
 package rewrite
 
 import (
-	"encoding/binary"
 	"unicode/utf8"
 )
 
@@ -164,11 +163,4 @@ func (r *reader) done(what string) {
 	if r.err == nil && r.left() != 0 {
 		r.fail("%s has %d bytes too many", what, r.left())
 	}
-}
-
-func (r *reader) fixed32() uint32 {
-	if b := r.take(4); b != nil {
-		return binary.LittleEndian.Uint32(b)
-	}
-	return 0
 }
