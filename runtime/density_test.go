@@ -60,6 +60,7 @@ func BenchmarkIdleInstances(b *testing.B) {
 					w.call.end()
 				}
 				for _, w := range workers {
+					w.since = time.Now()
 					m.give(w)
 				}
 			}

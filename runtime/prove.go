@@ -47,6 +47,7 @@ func (m *Module) prove(ctx context.Context) {
 	for _, w := range idle {
 		m.discard(w)
 	}
+	p.resumed.since = time.Now()
 	m.give(p.resumed)
 }
 
