@@ -61,8 +61,8 @@ func BenchmarkMetering(b *testing.B) {
 			for range max(b.N, 60) {
 				before, after = append(before, run(f.Call)), append(after, run(g.Call))
 			}
-			ratio := float64(quarter(after)) / float64(quarter(before))
-			b.ReportMetric(float64(quarter(before).Nanoseconds()), "plain-ns")
+			ratio := float64(low(after)) / float64(low(before))
+			b.ReportMetric(float64(low(before).Nanoseconds()), "plain-ns")
 			b.ReportMetric(ratio, "x")
 			b.ReportMetric(0, "ns/op")
 			ratios[k.name] = ratio
@@ -79,8 +79,8 @@ func BenchmarkMetering(b *testing.B) {
 		math.Exp(all/float64(len(kernels))), math.Exp(calls/float64(heavy)))
 }
 
-// quarter is the lower quartile.
-func quarter(d []time.Duration) time.Duration {
+// low is the lower octile.
+func low(d []time.Duration) time.Duration {
 	sort.Slice(d, func(i, j int) bool { return d[i] < d[j] })
-	return d[len(d)/4]
+	return d[len(d)/8]
 }

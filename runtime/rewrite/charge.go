@@ -32,7 +32,7 @@ type emitter struct {
 	give                          []byte // gives the stack back, of the current function
 	credit                        uint32 // the local that loops count down, of the current function
 	constant                      int64  // the value the previous instruction pushed if it was an i32.const, else -1
-	recharge                      uint32 // the function that charges loopCharge
+	recharge                      uint32 // the function that charges for loops, of the module
 }
 
 // meter returns the content of the new code section.
@@ -48,7 +48,7 @@ func (w *rewriter) meter() []byte {
 	out := make([]byte, 0, size+size/4)
 	e := emitter{w: w}
 	e.prepare()
-	e.recharge = w.addFunction(FuncType{Params: []byte{byte(I32)}}, e.rechargeBody())
+	e.recharge = w.addFunction(FuncType{Params: []byte{byte(I32)}, Results: []byte{byte(I32)}}, e.rechargeBody())
 	for i := range m.bodies {
 		e.function(i)
 		out = appendU32(out, uint32(len(e.body)))
@@ -87,13 +87,17 @@ func (e *emitter) prepare() {
 	e.fuelTail, e.stackTail = tail, both
 }
 
-// rechargeBody is the body of the function that loops call, (i32)->(): it charges its parameter.
+// rechargeBody is the body of the function that loops call with the credit that is left, mostly less than none: it
+// charges what is missing to loopCharge and returns that.
 func (e *emitter) rechargeBody() []byte {
 	var a assembler
 	a.op(opGlobalGet, e.w.counter)
+	a.i32(loopCharge)
 	a.get(0)
+	a.op(opI32Sub)
 	a.op(opI64ExtendI32U)
 	a = append(a, e.fuelTail...)
+	a.i32(loopCharge)
 	return a.body(0)
 }
 
@@ -389,10 +393,7 @@ func (e *emitter) turn() {
 // rechargeLoop pays what the loops owe and loopCharge in advance.
 func (e *emitter) rechargeLoop() {
 	a := (*assembler)(&e.body)
-	a.i32(loopCharge)
 	a.op(opLocalGet, e.credit)
-	a.op(opI32Sub)
 	a.op(opCall, e.recharge)
-	a.i32(loopCharge)
 	a.op(opLocalSet, e.credit)
 }
