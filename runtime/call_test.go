@@ -16,6 +16,9 @@ import (
 // newEngine makes an engine that the test closes.
 func newEngine(tb testing.TB, cfg runtime.Config) *runtime.Engine {
 	tb.Helper()
+	if cfg.CacheDir == "" {
+		cfg.CacheDir = sharedCache()
+	}
 	e, err := runtime.New(context.Background(), cfg)
 	if err != nil {
 		tb.Fatal(err)
