@@ -50,6 +50,8 @@ type Config struct {
 	ExecTimeout  time.Duration // of the function; 0 = none
 	Unready      time.Duration // from the end of health to the end of listening
 
+	StopDelay time.Duration // between SIGTERM and SIGKILL of a process that serves; 0 = 10 s
+
 	ContentType string // of answers of processes; empty = the mode's own
 	ReadyPath   string // asked of the function by /_/ready
 	MaxInflight int    // requests at once; 0 = no limit
@@ -65,7 +67,10 @@ type Config struct {
 	LogLine    int  // bytes of one of those lines
 	LogCallID  bool // the call id in the access log
 
-	Log io.Writer // lines of the watchdog and the function, whole lines at a time
+	// Reap makes the watchdog wait for processes that functions left behind, as
+	// the first process of a container must. It belongs to a main.
+	Reap bool
+	Log  io.Writer // lines of the watchdog and the function, whole lines at a time
 }
 
 // defaults of both watchdogs; the bounds are ours.

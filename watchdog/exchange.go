@@ -32,6 +32,9 @@ func newExchange(w *Watchdog, ctx *fasthttp.RequestCtx) *exchange {
 	x := &exchange{RequestCtx: ctx, w: w, begin: time.Now(), method: string(ctx.Method()), path: string(ctx.RequestURI()), sent: -1}
 	x.call = http1.Acquire(ctx, http1.Options{Answer: w.cfg.MaxAnswer, Trusted: func(net.Addr) bool { return true }})
 	w.metrics.inflight.Inc()
+	w.mu.Lock()
+	w.live[x] = struct{}{}
+	w.mu.Unlock()
 	return x
 }
 
@@ -106,6 +109,9 @@ func (x *exchange) end() {
 	if x.sent < 0 {
 		x.sent = int64(len(x.Response.Body()))
 	}
+	x.w.mu.Lock()
+	delete(x.w.live, x)
+	x.w.mu.Unlock()
 	x.w.metrics.observe(x.method, status, took)
 	x.w.metrics.inflight.Dec()
 	x.w.inflight.Add(-1)

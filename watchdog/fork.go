@@ -18,7 +18,7 @@ import (
 // forking runs a process for each request.
 type forking struct {
 	w      *Watchdog
-	answer func(*exchange)
+	answer func(*exchange) (later bool)
 }
 
 func (f *forking) run(ctx context.Context, ready func()) error {
@@ -27,9 +27,9 @@ func (f *forking) run(ctx context.Context, ready func()) error {
 	return nil
 }
 
-func (f *forking) serve(x *exchange) {
+func (f *forking) serve(x *exchange) bool {
 	x.limit(f.w.cfg.ExecTimeout)
-	f.answer(x)
+	return f.answer(x)
 }
 
 func (f *forking) able() bool { return true }
@@ -59,6 +59,14 @@ func killGroup(cmd *exec.Cmd) error {
 	return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 }
 
+// runProcess runs a process to its end.
+func (w *Watchdog) runProcess(cmd *exec.Cmd) error {
+	if err := w.start(cmd); err != nil {
+		return err
+	}
+	return w.wait(cmd)
+}
+
 // output is the standard output of a process, up to a bound. Above it the
 // process is killed.
 type output struct {
@@ -83,18 +91,17 @@ func (o *output) fault() string {
 }
 
 // serialize runs a process on the whole body and answers its whole output.
-func (w *Watchdog) serialize(x *exchange) {
-	defer x.end()
+func (w *Watchdog) serialize(x *exchange) (later bool) {
 	body, err := x.body()
 	if err != nil {
 		x.failBody(err)
-		return
+		return false
 	}
 	cmd := x.command()
 	errs := w.childLines("stderr")
 	out := &output{most: w.cfg.MaxAnswer, kill: func() { killGroup(cmd) }}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(body), out, errs
-	err = cmd.Run()
+	err = w.runProcess(cmd)
 	errs.Close()
 	x.SetContentType(w.contentType())
 	switch {
@@ -107,6 +114,7 @@ func (w *Watchdog) serialize(x *exchange) {
 	default:
 		x.SetBody(out.text.Bytes())
 	}
+	return false
 }
 
 // contentType of answers of processes.
@@ -127,8 +135,7 @@ func exitText(err error) string {
 }
 
 // classic runs a process as the first watchdog did.
-func (w *Watchdog) classic(x *exchange) {
-	defer x.end()
+func (w *Watchdog) classic(x *exchange) (later bool) {
 	switch x.method {
 	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 	default:
@@ -136,7 +143,7 @@ func (w *Watchdog) classic(x *exchange) {
 		if x.Request.IsBodyStream() {
 			x.SetConnectionClose()
 		}
-		return
+		return false
 	}
 	body, err := x.body()
 	if err == nil && w.cfg.Marshal {
@@ -144,7 +151,7 @@ func (w *Watchdog) classic(x *exchange) {
 	}
 	if err != nil {
 		x.failBody(err)
-		return
+		return false
 	}
 	w.log.printf("Forking fprocess.")
 	cmd := x.command()
@@ -158,9 +165,10 @@ func (w *Watchdog) classic(x *exchange) {
 	if w.cfg.Combine {
 		cmd.Stderr = out // the same writer: os/exec writes to it in turns
 	}
-	err = cmd.Run()
+	err = w.runProcess(cmd)
 	errs.Close()
 	w.answerClassic(x, out, err)
+	return false
 }
 
 type nopCloser struct{ io.Writer }

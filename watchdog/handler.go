@@ -22,13 +22,12 @@ func (h *handling) run(ctx context.Context, ready func()) error {
 
 func (h *handling) able() bool { return true }
 
-func (h *handling) serve(x *exchange) {
-	defer x.end()
+func (h *handling) serve(x *exchange) (later bool) {
 	x.limit(h.w.cfg.ExecTimeout)
 	body, err := x.body()
 	if err != nil {
 		x.failBody(err)
-		return
+		return false
 	}
 	request := &x.call.Request
 	request.Body, request.Path, request.Query = body, x.URI().PathOriginal(), x.URI().QueryString()
@@ -47,4 +46,5 @@ func (h *handling) serve(x *exchange) {
 		h.w.log.printf("the function failed: %v", err)
 		x.fail(backends.HTTPStatus(err), err.Error()+"\n")
 	}
+	return false
 }

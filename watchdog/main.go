@@ -37,7 +37,7 @@ func Main(ctx context.Context, p Program) int {
 		}
 	}
 	cfg, warnings, err := FromEnviron(p.Environ)
-	cfg.Log = p.Stderr
+	cfg.Log, cfg.Reap = p.Stderr, true
 	for _, text := range warnings {
 		fmt.Fprintln(p.Stderr, text)
 	}

@@ -58,7 +58,7 @@ func (p *proxying) run(ctx context.Context, ready func()) error {
 func (p *proxying) able() bool { return p.service.up.Load() }
 
 // serve proxies one request.
-func (p *proxying) serve(x *exchange) {
+func (p *proxying) serve(x *exchange) (later bool) {
 	upgrade := isUpgrade(x)
 	streams := upgrade || isStream(x)
 	if !streams {
@@ -67,22 +67,21 @@ func (p *proxying) serve(x *exchange) {
 	body, length, err := p.body(x)
 	if err != nil {
 		x.failBody(err)
-		x.end()
-		return
+		return false
 	}
 	c, feed, err := p.ask(x, body, length, upgrade)
 	if err != nil {
 		p.fail(x, err)
-		return
+		return false
 	}
 	if !streams {
 		x.duration()
 	}
 	if upgrade && x.Response.StatusCode() == http.StatusSwitchingProtocols {
 		p.tunnel(x, c)
-		return
+		return true
 	}
-	p.answer(x, c, feed)
+	return p.answer(x, c, feed)
 }
 
 // timeout of a request: exec_timeout, which the client may shorten.
@@ -246,5 +245,4 @@ func (p *proxying) fail(x *exchange, err error) {
 		x.SetConnectionClose()
 		http1.Linger(x.Conn())
 	}
-	x.end()
 }

@@ -18,52 +18,42 @@ import (
 const wholeAnswer = 16 << 10
 
 // answer sends the body of the answer, as it comes unless it is small.
-func (p *proxying) answer(x *exchange, c *upstreamConn, f *feed) {
+func (p *proxying) answer(x *exchange, c *upstreamConn, f *feed) (later bool) {
 	h := &x.Response.Header
 	length, status := h.ContentLength(), h.StatusCode()
 	b := &proxyBody{x: x, p: p, c: c, feed: f, keep: !h.ConnectionClose() && length != -2}
 	clean(h)
+	if !f.isDone() {
+		x.SetConnectionClose() // the function may not read to the end
+	}
 	switch {
 	case x.method == http.MethodHead, status == http.StatusNoContent, status == http.StatusNotModified:
 		x.Response.SkipBody = true
 		b.err = io.EOF
-		b.Close()
-	case length >= 0 && length <= wholeAnswer && !b.streams():
+		b.release()
+		return false
+	case length >= 0 && length <= wholeAnswer:
 		body := make([]byte, length)
 		if _, err := io.ReadFull(c.r, body); err != nil {
 			c.Close()
 			f.stop(x)
 			p.fail(x, err)
-			return
+			return false
 		}
 		x.SetBody(body)
 		b.err = io.EOF
-		b.Close()
+		b.release()
+		return false
 	case length >= 0:
 		b.r, b.left = io.LimitReader(c.r, int64(length)), int64(length)
-		x.SetBodyStream(b, length)
 	case length == -1:
 		b.r, b.chunked = httputil.NewChunkedReader(c.r), true
-		x.SetBodyStream(b, -1)
 	default:
 		b.r = c.r
-		x.SetBodyStream(b, -1)
 	}
-	x.Response.ImmediateHeaderFlush = x.Response.IsBodyStream()
-}
-
-// streams reports whether the request is still being sent: its end decides
-// about the connection, and is not waited for before the answer.
-func (b *proxyBody) streams() bool {
-	if b.feed == nil {
-		return false
-	}
-	select {
-	case <-b.feed.done:
-		return false
-	default:
-		return true
-	}
+	x.SetBodyStream(b, max(length, -1))
+	x.Response.ImmediateHeaderFlush = true
+	return true
 }
 
 // clean takes from a header what belongs to the hop behind us.
@@ -137,8 +127,15 @@ func endOfChunks(r *bufio.Reader) error {
 	return io.ErrUnexpectedEOF
 }
 
-// Close ends the exchange. Connections are used again if both messages ended.
+// Close ends the exchange.
 func (b *proxyBody) Close() error {
+	b.release()
+	b.x.end()
+	return nil
+}
+
+// release gives the connection back. It is used again if both messages ended.
+func (b *proxyBody) release() {
 	whole := b.err == io.EOF || b.r != nil && b.left == 0 && !b.chunked && b.keep
 	sent := b.feed.stop(b.x)
 	if whole && sent && b.keep {
@@ -148,12 +145,7 @@ func (b *proxyBody) Close() error {
 	}
 	if !sent {
 		b.x.leaveBody()
-		if !b.x.Response.IsBodyStream() {
-			b.x.SetConnectionClose()
-		}
 	}
-	b.x.end()
-	return nil
 }
 
 // feed is a request's body on its way to the function.
@@ -197,6 +189,21 @@ func writePart(c *upstreamConn, part []byte, length int) error {
 		c.w.WriteString("\r\n")
 	}
 	return c.w.Flush()
+}
+
+// isDone reports whether all was sent, or very nearly.
+func (f *feed) isDone() bool {
+	if f == nil {
+		return true
+	}
+	soon := time.NewTimer(time.Millisecond)
+	defer soon.Stop()
+	select {
+	case <-f.done:
+		return f.all
+	case <-soon.C:
+		return false
+	}
 }
 
 // stop waits for the end of feeding, and ends it if it waits for the client or

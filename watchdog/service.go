@@ -1,6 +1,7 @@
 package watchdog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -15,7 +16,7 @@ const (
 	firstPause = 100 * time.Millisecond // before it is started again
 	lastPause  = 10 * time.Second
 	longLife   = 10 * time.Second // after which a pause is the first again
-	stopDelay  = 10 * time.Second // between SIGTERM and SIGKILL
+	stopDelay  = 10 * time.Second
 	lookAgain  = 10 * time.Millisecond
 )
 
@@ -66,7 +67,7 @@ func (s *service) once(ctx context.Context, ready func()) error {
 	cmd.WaitDelay = killDelay
 	out, errs := s.w.childLines("stdout"), s.w.childLines("stderr")
 	cmd.Stdout, cmd.Stderr = out, errs
-	if err := cmd.Start(); err != nil {
+	if err := s.w.start(cmd); err != nil {
 		return err
 	}
 	s.w.log.printf("Started process %d: %v", cmd.Process.Pid, argv)
@@ -77,7 +78,7 @@ func (s *service) once(ctx context.Context, ready func()) error {
 		s.watch(living, ready)
 	}()
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	go func() { ended <- s.w.wait(cmd) }()
 	var err error
 	select {
 	case err = <-ended:
@@ -85,7 +86,7 @@ func (s *service) once(ctx context.Context, ready func()) error {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) // not waited for yet: the number is its own
 		select {
 		case err = <-ended:
-		case <-time.After(stopDelay):
+		case <-time.After(cmp.Or(s.w.cfg.StopDelay, stopDelay)):
 			killGroup(cmd)
 			err = <-ended
 		}

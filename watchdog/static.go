@@ -26,16 +26,16 @@ func (f *files) run(ctx context.Context, ready func()) error {
 
 func (f *files) able() bool { return true }
 
-func (f *files) serve(x *exchange) {
-	defer x.end()
+func (f *files) serve(x *exchange) (later bool) {
 	if x.method != http.MethodGet && x.method != http.MethodHead {
 		x.SetStatusCode(http.StatusMethodNotAllowed)
 		x.Response.Header.Set(fasthttp.HeaderAllow, "GET, HEAD")
 		if x.Request.IsBodyStream() {
 			x.SetConnectionClose()
 		}
-		return
+		return false
 	}
 	f.handler(x.RequestCtx)
 	x.sent = int64(max(x.Response.Header.ContentLength(), 0))
+	return false
 }

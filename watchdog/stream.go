@@ -15,26 +15,26 @@ import (
 // stream runs a process whose input is the body as it comes, and whose output
 // is the answer as it comes. The answer begins with the first byte, so that a
 // process that fails without a word is a failure for the client too.
-func (w *Watchdog) stream(x *exchange) {
+func (w *Watchdog) stream(x *exchange) (later bool) {
 	s, err := startStream(x)
 	if err != nil {
 		w.log.printf("the function cannot be started: %v", err)
 		x.fail(http.StatusInternalServerError, err.Error()+"\n")
 		x.SetConnectionClose()
-		x.end()
-		return
+		return false
 	}
 	x.SetContentType(w.contentType())
-	if x.method == http.MethodHead {
+	switch {
+	case x.method == http.MethodHead:
 		io.Copy(io.Discard, s)
 		x.sent = 0
-		s.Close()
-		return
-	}
-	if s.prefetch() {
+	case s.prefetch():
+		if !s.isFed() {
+			x.SetConnectionClose() // the function may not read to the end
+		}
 		x.Response.ImmediateHeaderFlush = true
 		x.SetBodyStream(s, -1)
-		return
+		return true
 	}
 	if err := s.err; err != io.EOF {
 		w.log.printf("the function failed: %v", err)
@@ -45,7 +45,20 @@ func (w *Watchdog) stream(x *exchange) {
 		x.leaveBody()
 		x.SetConnectionClose()
 	}
-	x.end()
+	return false
+}
+
+// isFed reports whether the process has been given all of the body.
+func (s *stream) isFed() bool {
+	if !s.x.Request.IsBodyStream() {
+		return true
+	}
+	select {
+	case whole := <-s.fed:
+		s.joined, s.whole = true, whole
+	default:
+	}
+	return s.joined && s.whole
 }
 
 // stream is the output of a process on its way to the client.
@@ -78,7 +91,7 @@ func startStream(x *exchange) (*stream, error) {
 		}
 		return killGroup(s.cmd)
 	}
-	if err := s.cmd.Start(); err != nil {
+	if err := x.w.start(s.cmd); err != nil {
 		return nil, err
 	}
 	body, _ := x.stream()
@@ -110,7 +123,7 @@ func (s *stream) prefetch() bool {
 
 // wait ends the process and gives io.EOF if all was well.
 func (s *stream) wait() error {
-	err := s.cmd.Wait()
+	err := s.x.w.wait(s.cmd)
 	s.errs.Close()
 	if cause := s.x.call.Err(); cause != nil && err != nil {
 		if errors.Is(cause, context.DeadlineExceeded) {

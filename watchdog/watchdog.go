@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,10 @@ type Watchdog struct {
 	metrics  *metrics
 	healthy  atomic.Bool  // takes requests, as far as probes are told
 	inflight atomic.Int64 // requests of the function
+	reaper   reaper
+
+	mu   sync.Mutex
+	live map[*exchange]struct{}
 }
 
 // mode is one way to the function.
@@ -32,8 +37,9 @@ type mode interface {
 	// run keeps what requests need going until ctx ends, and calls ready
 	// when the first request can be taken.
 	run(ctx context.Context, ready func()) error
-	// serve answers one request. It calls x.end when the answer is complete.
-	serve(x *exchange)
+	// serve answers one request. It reports whether the answer is only sent
+	// later, as a stream, which then calls x.end.
+	serve(x *exchange) (later bool)
 	// able reports whether requests can be answered now.
 	able() bool
 }
@@ -47,7 +53,7 @@ func New(cfg Config, handler backends.Handler) (*Watchdog, error) {
 	if cfg.Log == nil {
 		cfg.Log = os.Stderr
 	}
-	w := &Watchdog{cfg: cfg, log: &logger{to: cfg.Log, dated: true}, metrics: newMetrics()}
+	w := &Watchdog{cfg: cfg, log: &logger{to: cfg.Log, dated: true}, metrics: newMetrics(), live: map[*exchange]struct{}{}}
 	switch cfg.Mode {
 	case Streaming:
 		w.mode = &forking{w: w, answer: w.stream}
@@ -87,6 +93,9 @@ func (w *Watchdog) Run(ctx context.Context) error {
 			w.log.printf("metrics are not served: %v", err)
 		}
 	}
+	if w.cfg.Reap {
+		defer w.reaper.begin(w.log)()
+	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	server, guarded := w.newServer(ln)
@@ -95,6 +104,7 @@ func (w *Watchdog) Run(ctx context.Context) error {
 	go func() { ended <- server.Serve(guarded) }()
 	go func() { ended <- w.mode.run(running, w.open) }()
 	if metricsLn != nil {
+		w.log.printf("Metrics on %s", metricsLn.Addr())
 		metricsServer = w.metrics.server()
 		tasks++
 		go func() { ended <- metricsServer.Serve(metricsLn) }()
@@ -182,9 +192,22 @@ func (w *Watchdog) goAway(server *fasthttp.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), max(w.cfg.WriteTimeout, w.cfg.ExecTimeout))
 	defer cancel()
 	if err := server.ShutdownWithContext(ctx); err != nil {
-		w.log.printf("%d requests are cut: they took longer than the write timeout, %s", w.inflight.Load(), w.cfg.WriteTimeout)
+		w.log.printf("%d requests are cut: they took too long to wait for", w.inflight.Load())
+		w.cut()
 	}
 	return nil
+}
+
+// cut ends the requests that are left, and with them their processes.
+func (w *Watchdog) cut() {
+	w.mu.Lock()
+	for x := range w.live {
+		x.call.Cancel()
+	}
+	w.mu.Unlock()
+	for begin := time.Now(); w.inflight.Load() > 0 && time.Since(begin) < 3*killDelay; {
+		time.Sleep(lookAgain)
+	}
 }
 
 // ignoreClosed drops the errors of ending as planned.
@@ -195,7 +218,7 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// handle answers every request. A panic ends the request alone.
+// handle answers every request.
 func (w *Watchdog) handle(ctx *fasthttp.RequestCtx) {
 	switch string(ctx.URI().PathOriginal()) {
 	case "/_/health":
@@ -211,6 +234,11 @@ func (w *Watchdog) handle(ctx *fasthttp.RequestCtx) {
 		w.refuse(ctx)
 		return
 	}
+	w.exchange(ctx)
+}
+
+// exchange lets the function answer. A panic ends the request alone.
+func (w *Watchdog) exchange(ctx *fasthttp.RequestCtx) {
 	x := newExchange(w, ctx)
 	defer func() {
 		if v := recover(); v != nil {
@@ -219,7 +247,9 @@ func (w *Watchdog) handle(ctx *fasthttp.RequestCtx) {
 			x.end()
 		}
 	}()
-	w.mode.serve(x)
+	if !w.mode.serve(x) {
+		x.end()
+	}
 }
 
 // health answers whether requests are taken: OpenFaaS' probe.
@@ -259,9 +289,8 @@ func (w *Watchdog) probe(ctx *fasthttp.RequestCtx) bool {
 		w.refuse(ctx)
 	case w.cfg.ReadyPath != "":
 		ctx.Request.SetRequestURI(w.cfg.ReadyPath)
-		x := newExchange(w, ctx)
 		w.inflight.Add(1)
-		w.mode.serve(x)
+		w.exchange(ctx)
 	}
 	return true
 }

@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 		runFunction(addr)
 		return
 	}
+	if os.Getenv("TEST_MAIN") != "" {
+		os.Exit(runMain())
+	}
 	// The server's pool looks whether it was stopped only every ten seconds.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
@@ -67,7 +70,7 @@ func start(t *testing.T, handler backends.Handler, environ ...string) *running {
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}
-	cfg.Log = r.log
+	cfg.Log, cfg.StopDelay = r.log, 300*time.Millisecond
 	r.cfg = cfg
 	w, err := New(cfg, handler)
 	if err != nil {
