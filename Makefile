@@ -8,7 +8,7 @@ COMMIT      := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS     := -X main.release=$(VERSION) -X main.commit=$(COMMIT)
 GOFILES      = $(shell git ls-files '*.go' 2>/dev/null)
 
-.PHONY: help build test race lint fuzz bench bench-check guests guests-check check full release
+.PHONY: help build test race lint fuzz bench bench-check guests guests-check vendor-js check full release
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | sort | expand -t 20
@@ -48,6 +48,11 @@ guests: ## rebuild the committed WebAssembly modules from their C and WAT source
 
 guests-check: ## fail when a committed WebAssembly module differs from what its source builds
 	testdata/guests/build.sh --check
+
+vendor-js: ## fail when the vendored JavaScript engine is not the one its authors published; needs npm
+	@dir=$$(mktemp -d) && cd $$dir && npm pack --silent @jitl/quickjs-wasmfile-release-sync@0.32.0 >/dev/null && tar xzf *.tgz && \
+		cmp package/dist/emscripten-module.wasm $(CURDIR)/runtime/quickjs/quickjs.wasm && cmp package/LICENSE $(CURDIR)/runtime/quickjs/LICENSE && \
+		echo "vendor-js: quickjs.wasm is the published one"; status=$$?; rm -rf $$dir; exit $$status
 
 check: lint test race fuzz guests-check ## what CI runs
 

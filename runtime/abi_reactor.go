@@ -8,6 +8,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"hearth/backends"
+	"hearth/runtime/quickjs"
 	"hearth/runtime/rewrite"
 )
 
@@ -33,6 +34,26 @@ const (
 	answerHead  = 3 * 4
 )
 
+// abi is how a module is called.
+type abi uint8
+
+const (
+	command abi = iota
+	wasmReactor
+	javascript
+)
+
+// abiOf recognises it.
+func abiOf(f *rewrite.Facts) abi {
+	switch {
+	case f.ImportsFrom(quickjs.Module):
+		return javascript
+	case isReactor(f):
+		return wasmReactor
+	}
+	return command
+}
+
 // isReactor tells whether a module has the exports of the reactor ABI.
 func isReactor(f *rewrite.Facts) bool {
 	return f.Exported(reactorAlloc) == "(i32)->(i32)" && f.Exported(reactorHandle) == "(i32 i32)->(i64)"
@@ -45,36 +66,101 @@ type reactor struct {
 	header                  []byte // of the request, as lines
 	visit                   func(name, value []byte) bool
 
+	initialised
+	fresh  *rand.ChaCha8 // seeds its generators
+	engine engine        // of a script
+}
+
+// initialised is what is known of an instance that can take requests. It holds for every instance made from its image.
+type initialised struct {
 	generators []int // of random numbers, in its memory
-	fresh      *rand.ChaCha8
+	script     script
+}
+
+// start makes a worker's new instance ready for requests: the first one is initialised and becomes the image of the others.
+func (m *Module) start(w *worker) error {
+	w.unfit = true
+	p := &m.pool
+	p.mu.Lock()
+	img, ready := p.image, p.initialised
+	p.mu.Unlock()
+	if img == nil {
+		var proven bool
+		var err error
+		if ready, proven, err = m.initialise(w); err != nil {
+			return err
+		}
+		if !proven || p.fresh {
+			w.bind(m, ready)
+			return nil
+		}
+		if img, ready, err = m.firstImage(w, ready); err != nil {
+			return err
+		}
+	}
+	if err := w.adopt(img); err != nil {
+		return err
+	}
+	w.bind(m, ready)
+	w.unfit = false
+	return nil
+}
+
+// firstImage captures the worker's instance, unless another one was faster.
+func (m *Module) firstImage(w *worker, ready initialised) (*image, initialised, error) {
+	p := &m.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.image == nil {
+		img, err := captureImage(w.mod, traitsOf(&m.code.facts))
+		if err != nil {
+			return nil, ready, err
+		}
+		p.image, p.initialised = img, ready
+	}
+	return p.image, p.initialised, nil
 }
 
 // initialise runs a new instance up to where it can take requests, without showing it the one that made it necessary. What it takes as
 // random numbers and as the time is the same in every instance, because all of them share the image. proven is false when it
 // asked for them and nobody can give each call its own: such an instance is good for one call.
-func (w *worker) initialise(m *Module) (proven bool, err error) {
-	r, c := &w.reactor, &w.call
-	r.alloc, r.handle = w.mod.ExportedFunction(reactorAlloc), w.mod.ExportedFunction(reactorHandle)
-	r.restored = w.mod.ExportedFunction(reactorRestore)
+func (m *Module) initialise(w *worker) (ready initialised, proven bool, err error) {
+	c, req := &w.call, w.call.req
+	f := &frozen{early: initialising, random: rand.NewChaCha8(m.pool.seed), clock: m.pool.loaded}
+	c.freezing, c.req = f, &backends.Request{Start: req.Start}
+	c.counter.Set(freshCounter)
+	if m.code.abi == javascript {
+		ready.script, err = m.evaluate(w)
+	} else if start := w.mod.ExportedFunction(reactorInit); start != nil {
+		err = start.CallWithStack(c, nil)
+	}
+	c.freezing, c.req = nil, req
+	c.fds = m.secrets.open(c.fds)
+	if err != nil {
+		return ready, false, c.verdict(err)
+	}
+	if f.seeded {
+		ready.generators = findGenerators(*w.state.buffer)
+	}
+	return ready, !f.unproven && (!f.seeded || len(ready.generators) > 0), nil
+}
+
+// bind finds what is called in the worker's instance.
+func (w *worker) bind(m *Module, ready initialised) {
+	r := &w.reactor
+	r.initialised = ready
+	if r.fresh == nil && len(ready.generators) > 0 {
+		r.fresh = newStream()
+	}
 	if r.visit == nil {
 		r.visit = r.line
 	}
-	f := &frozen{early: initialising, random: rand.NewChaCha8(m.pool.seed), clock: m.pool.loaded}
-	if start := w.mod.ExportedFunction(reactorInit); start != nil {
-		req := c.req
-		c.freezing, c.req = f, &backends.Request{Start: req.Start}
-		c.counter.Set(freshCounter)
-		err = start.CallWithStack(c, nil)
-		c.freezing, c.req = nil, req
-		c.fds = m.secrets.open(c.fds)
+	if m.code.abi == javascript {
+		r.engine = bindEngine(w.mod)
+		return
 	}
-	if err != nil {
-		return false, c.verdict(err)
-	}
-	if r.generators, r.fresh = nil, nil; f.seeded {
-		r.generators, r.fresh = findGenerators(*w.state.buffer), newStream()
-	}
-	return !f.unproven && (!f.seeded || len(r.generators) > 0), nil
+	r.alloc, r.handle = w.mod.ExportedFunction(reactorAlloc), w.mod.ExportedFunction(reactorHandle)
+	r.restored = w.mod.ExportedFunction(reactorRestore)
 }
 
 // react lets the instance answer the request of its call.

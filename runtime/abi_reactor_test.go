@@ -148,3 +148,7 @@ func BenchmarkReactor(b *testing.B) {
 		})
 	}
 }
+
+func contextOf(tb testing.TB, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(tb.Context(), limit)
+}

@@ -68,7 +68,7 @@ func (c *call) begin(ctx context.Context, m *Module, req *backends.Request, resp
 	c.deadline, c.timed = ctx.Deadline()
 	c.env.reset()
 	c.fds = m.secrets.open(c.fds)
-	c.answer.begin(resp, m.spec.Answer, m.spec.CGI && !m.code.reactor)
+	c.answer.begin(resp, m.spec.Answer, m.spec.CGI && m.code.abi == command)
 	c.log.begin(m.spec.Log)
 }
 

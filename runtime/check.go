@@ -12,6 +12,12 @@ import (
 // Check tells whether a module can be a function: its structure, its size in every dimension, the features and imports it uses and
 // the way it is called. It takes time linear in the module's size and does not compile. ErrInvalid says what is wrong and what to do.
 func Check(wasm []byte) error {
+	if isScript(wasm) {
+		return nil // evaluating it, which Compile does, says more
+	}
+	if isEngine(wasm) {
+		return invalid("it is the JavaScript engine, which Hearth has: deploy the source of your function")
+	}
 	_, err := inspect(wasm)
 	return err
 }
@@ -23,6 +29,9 @@ func inspect(wasm []byte) (*rewrite.Module, error) {
 		return nil, backends.Errorf(backends.ErrInvalid, "%w", err)
 	}
 	facts := m.Facts()
+	if isEngine(wasm) {
+		return m, nil
+	}
 	if err := checkImports(&facts); err != nil {
 		return nil, err
 	}

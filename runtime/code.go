@@ -17,19 +17,22 @@ type digest = [sha256.Size]byte
 // code is one compiled module, shared by all functions that run the same bytes. It is compiled once, by whoever asks first, and freed
 // with its last user.
 type code struct {
-	digest  digest
-	users   int           // under Engine.mu
-	ready   chan struct{} // closed when compiled or err is set
-	err     error
-	guest   wazero.CompiledModule
-	reactor bool          // it has the reactor ABI, else it is a command
-	early   bool          // a Go program that may be frozen after its runtime has started
-	facts   rewrite.Facts // of the module as it was given, without its lists
+	digest digest
+	users  int           // under Engine.mu
+	ready  chan struct{} // closed when compiled or err is set
+	err    error
+	guest  wazero.CompiledModule
+	abi    abi
+	early  bool          // a Go program that may be frozen after its runtime has started
+	facts  rewrite.Facts // of the module as it was given, without its lists
 }
 
 // Compile makes sure that the compiled module is in the cache, so that Load is quick. ErrInvalid when it cannot be compiled. Several
 // callers with the same module wait for one compilation.
 func (e *Engine) Compile(ctx context.Context, wasm []byte) error {
+	if isScript(wasm) {
+		return e.tryScript(ctx, wasm)
+	}
 	c, err := e.acquire(ctx, wasm)
 	if err != nil {
 		return err
@@ -90,8 +93,8 @@ func (e *Engine) compile(c *code, wasm []byte) {
 		return
 	}
 	c.guest, c.facts = guest, parsed.Facts()
-	c.reactor = isReactor(&c.facts)
-	c.early = !c.reactor && goResumable(&c.facts, wasm)
+	c.abi = abiOf(&c.facts)
+	c.early = c.abi == command && goResumable(&c.facts, wasm)
 	c.facts.Imports, c.facts.Exports, c.facts.Producers = nil, nil, nil // they hold on to the module's bytes
 }
 
@@ -102,7 +105,7 @@ func prepare(wasm []byte) (*rewrite.Module, []byte, error) {
 		return nil, nil, err
 	}
 	facts := parsed.Facts()
-	metered, err := rewrite.Rewrite(parsed, rewrite.Options{Entry: !isReactor(&facts)})
+	metered, err := rewrite.Rewrite(parsed, rewrite.Options{Entry: abiOf(&facts) == command})
 	if err != nil {
 		return nil, nil, backends.Errorf(backends.ErrInvalid, "%w", err)
 	}

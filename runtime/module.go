@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hearth/backends"
+	"hearth/runtime/quickjs"
 )
 
 // Spec is what one function gives its module.
@@ -43,6 +44,7 @@ type Module struct {
 	engine  *Engine
 	spec    Spec
 	code    *code
+	source  []byte // of a function in JavaScript
 	args    stringList
 	env     stringList
 	secrets secretDir
@@ -66,6 +68,10 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 	if spec.Answer <= 0 {
 		spec.Answer = defaultAnswer
 	}
+	var source []byte
+	if isScript(wasm) {
+		wasm, source = quickjs.Wasm, wasm
+	}
 	c, err := e.acquire(ctx, wasm)
 	if err != nil {
 		return nil, err
@@ -77,15 +83,15 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 			Allowed: fmt.Sprintf("at least %d bytes, what the module starts with", max(least, 1)*wasmPage)}
 	}
 	m := &Module{
-		engine: e, spec: spec, code: c, memory: pages * wasmPage, calls: gate{drained: make(chan struct{})},
+		engine: e, spec: spec, code: c, source: source, memory: pages * wasmPage, calls: gate{drained: make(chan struct{})},
 		budget: budget{of: &e.budget},
 		args:   newArgs(spec.Args, spec.Key.Name), env: newEnviron(spec.Env), secrets: newSecretDir(spec.SecretPath, spec.Secrets),
 	}
 	// What a start function does may depend on the request: there is no state before it to return to.
 	m.pool.loaded = int64(time.Since(e.started))
 	_, _ = rand.Read(m.pool.seed[:]) // never fails
-	m.pool.fromStart = c.reactor
-	m.pool.fresh = c.facts.HasStart || e.restorer == nil
+	m.pool.fromStart = c.abi != command
+	m.pool.fresh = c.facts.HasStart && c.abi != javascript || e.restorer == nil
 	switch spec.Resume {
 	case ResumeOff:
 		m.pool.fromStart = true

@@ -29,6 +29,8 @@ type pool struct {
 	fromStart bool      // programs are not frozen: every call runs from the start
 	retired   []*image  // of programs frozen elsewhere, which workers may still have
 
+	initialised // of reactors and scripts, with the image
+
 	seed   [32]byte // of what programs take as random numbers before they are frozen
 	loaded int64    // on the engine's clock, what they take as the time
 }
@@ -63,12 +65,11 @@ func (m *Module) ready(w *worker) error {
 		return errMemoryBudget
 	}
 	err := m.instantiate(w)
+	if err == nil && m.code.abi != command {
+		return m.start(w)
+	}
 	if err != nil || m.pool.fresh {
 		return err
-	}
-	if w.once {
-		w.unfit = true
-		return nil
 	}
 	if early, fromStart := m.pool.resumption(); !fromStart {
 		if err = w.freeze(m, early); err == errNoFreeze {

@@ -99,7 +99,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.wasm = wazero.NewRuntimeWithConfig(ctx, engineConfig(e.cache))
-	if err := errors.Join(e.provideWASI(ctx), e.provideOwn(ctx)); err != nil {
+	if err := errors.Join(e.provideWASI(ctx), e.provideOwn(ctx), e.provideScripts(ctx)); err != nil {
 		_ = e.Close()
 		return nil, fmt.Errorf("provide the host functions: %w", err)
 	}

@@ -91,7 +91,7 @@ func newEnviron(env map[string]string) (l stringList) {
 // environ makes the environment of the call when the guest first asks for it: the variables both OpenFaaS watchdogs make of a request,
 // then the function's own. The first of a name counts, as it does for getenv; a header comes after what the platform itself says.
 func (c *call) environ() *stringList {
-	if c.freezing != nil || c.module.code.reactor { // early: there is no request yet; a reactor gets it otherwise
+	if c.freezing != nil || c.module.code.abi != command { // early: there is no request yet; a reactor gets it otherwise
 		return &c.module.env
 	}
 	l := &c.env

@@ -121,7 +121,7 @@ func (c *call) fdWrite(mem api.Memory, s []uint64) errno {
 	var write func([]byte)
 	switch d.kind {
 	case fdStdout:
-		if write = c.answer.write; c.module.code.reactor { // its answer is what handle returns
+		if write = c.answer.write; c.module.code.abi != command { // its answer is what handle returns
 			write = c.log.write
 		}
 	case fdStderr:

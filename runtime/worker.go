@@ -24,7 +24,6 @@ type worker struct {
 	since     time.Time    // it went idle
 	lean      bool         // it was trimmed since then
 	unfit     bool         // for another call
-	once      bool         // for one call alone
 }
 
 // errEnded is how a program that ends well in its start function comes out of instantiation.
@@ -50,14 +49,6 @@ func (w *worker) instantiate(m *Module) error {
 	w.instance, w.entry = in, in.mod.ExportedFunction(rewrite.EntryExport)
 	c.frozen, c.instance = nil, in
 	c.counter = in.mod.ExportedGlobal(rewrite.FuelExport).(api.MutableGlobal)
-	if m.code.reactor {
-		proven, err := w.initialise(m)
-		if w.once = !proven; err != nil {
-			m.discard(w)
-			w.instance = nil
-			return err
-		}
-	}
 	return nil
 }
 
@@ -66,10 +57,13 @@ func (w *worker) enter() error {
 	c := &w.call
 	c.counter.Set(freshCounter)
 	var err error
-	if c.module.code.reactor {
-		err = w.react()
-	} else {
+	switch c.module.code.abi {
+	case command:
 		err = w.run()
+	case wasmReactor:
+		err = w.react()
+	case javascript:
+		err = w.evaluateCall()
 	}
 	if err != nil {
 		// The engine keeps the stack it grew.
