@@ -20,6 +20,7 @@ var allowedImports = map[string][]string{
 
 	"hearth/runtime":           {"hearth/backends", "hearth/runtime/...", "github.com/tetratelabs/wazero/...", "golang.org/x/sys/..."},
 	"hearth/runtime/rewrite":   {},
+	"hearth/runtime/quickjs":   {},
 	"hearth/scaler":            {"hearth/backends", "github.com/prometheus/client_golang/..."},
 	"hearth/scaler/simulation": {"hearth/backends", "hearth/scaler"},
 	"hearth/gateway/async":     {"hearth/backends", "github.com/prometheus/client_golang/...", "go.opentelemetry.io/..."},
