@@ -233,20 +233,67 @@ func requestCtx(request string) *fasthttp.RequestCtx {
 }
 
 func TestAWarmCallAllocatesNothingOfOurs(t *testing.T) {
+	for name, log := range map[string]io.Writer{"without a log": nil, "with one": io.Discard} {
+		cfg := testConfig()
+		if cfg.CallLog = log != nil; cfg.CallLog {
+			cfg.Logger = slog.New(slog.NewJSONHandler(log, nil))
+		}
+		g, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		setFunction(g, "hello", hello)
+		ctx := requestCtx("GET /function/hello/x?y=1 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nAuthorization: Basic YWRtaW46c2VjcmV0\r\n\r\n")
+		handler := g.Handler()
+		allocs := testing.AllocsPerRun(1000, func() {
+			ctx.Response.Reset()
+			handler(ctx)
+		})
+		if string(ctx.Response.Body()) != "hello" || allocs != 0 {
+			t.Errorf("%s: got %q with %v allocations, want hello with 0", name, ctx.Response.Body(), allocs)
+		}
+	}
+}
+
+func TestTheLineOfACallIsWrittenWhereItIsAskedFor(t *testing.T) {
 	cfg := testConfig()
+	var lines bytes.Buffer
+	cfg.CallLog, cfg.Logger = true, slog.New(slog.NewJSONHandler(&lines, nil))
 	g, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	setFunction(g, "hello", hello)
-	ctx := requestCtx("GET /function/hello/x?y=1 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nAuthorization: Basic YWRtaW46c2VjcmV0\r\n\r\n")
-	handler := g.Handler()
-	allocs := testing.AllocsPerRun(1000, func() {
-		ctx.Response.Reset()
-		handler(ctx)
-	})
-	if string(ctx.Response.Body()) != "hello" || allocs != 0 {
-		t.Errorf("got %q with %v allocations, want hello with 0", ctx.Response.Body(), allocs)
+	g.Handler()(requestCtx("PUT /function/hello HTTP/1.1\r\nHost: a\r\nX-Call-Id: abc\r\n\r\n"))
+	if !contains(lines.String(), `"msg":"call","function":"hello.openfaas-fn","method":"PUT","status":200,"took":`, `,"id":"abc"}`) || strings.Count(lines.String(), "\n") != 1 {
+		t.Errorf("got %s", lines.String())
+	}
+}
+
+func TestAnAnswerHasATypeAndItsDuration(t *testing.T) {
+	g, url := serve(t, testConfig())
+	setFunction(g, "cat", handlerFunc(func(_ context.Context, r *backends.Request, resp backends.Response) error {
+		r.Phases.Run = 1234567 * time.Microsecond
+		_, err := resp.Write(r.Body)
+		return err
+	}))
+	for given, want := range map[string]string{"": "text/plain; charset=utf-8", "application/json": "application/json"} {
+		resp, _ := do(t, "POST", url+"/function/cat", strings.NewReader("{}"), "Content-Type", given)
+		if got := resp.Header.Get("Content-Type"); got != want || resp.Header.Get("X-Duration-Seconds") != "1.234567" {
+			t.Errorf("%q: got %q after %s", given, got, resp.Header.Get("X-Duration-Seconds"))
+		}
+	}
+}
+
+func TestAProcessWithTooManyCallsRefusesMore(t *testing.T) {
+	g, url := serve(t, testConfig())
+	setFunction(g, "hello", hello)
+	g.total.inflight.Add(maxCalls)
+	if resp, text := do(t, "GET", url+"/function/hello", nil); resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" || !strings.Contains(text, "too many calls") {
+		t.Errorf("got %d %q", resp.StatusCode, text)
+	}
+	if n := g.total.inflight.Load(); n != maxCalls || g.total.overloaded.Load() != 1 {
+		t.Errorf("%d in flight, %d refused", n, g.total.overloaded.Load())
 	}
 }
 

@@ -95,11 +95,14 @@ func (x *transit) invoke(t *target) error {
 	if err := x.readBody(t); err != nil {
 		return err
 	}
-	err := t.Handler.Invoke(x.call, &x.call.Request, x.call)
-	if code, invalid := x.call.InvalidStatus(); err == nil && invalid {
-		err = backends.Errorf(errAnswer, "function %s answered with status %d, which is none", x.r.key, code)
+	if err := t.Handler.Invoke(x.call, &x.call.Request, x.call); err != nil {
+		return err
 	}
-	return err
+	if code, invalid := x.call.InvalidStatus(); invalid {
+		return backends.Errorf(errAnswer, "function %s answered with status %d, which is none", x.r.key, code)
+	}
+	x.call.Complete()
+	return nil
 }
 
 // readBody reads the request's body, once.

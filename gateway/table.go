@@ -21,6 +21,7 @@ type table struct {
 // route is one function as calls see it. It outlives changes of its entry.
 type route struct {
 	key    backends.Key
+	name   string                 // of key
 	target atomic.Pointer[target] // never nil
 	counts
 	gate gate
@@ -154,7 +155,7 @@ func (t *table) put(old, next map[string]*route, e backends.Entry) {
 	key := e.Status.Key
 	r := old[key.String()]
 	if r == nil {
-		r = &route{key: key}
+		r = &route{key: key, name: key.String()}
 	}
 	// A function that was not deployed through our checks may have values that
 	// are not allowed; it is served with the defaults then.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
+	"unsafe"
 
 	"hearth/gateway/http1"
 )
@@ -57,7 +59,11 @@ func (x *transit) end() {
 	if x.status == 200 && x.call.Err() == context.Canceled {
 		x.status = statusClientGone
 	}
-	x.r.note(x.status, time.Since(x.call.Request.Start))
+	took := time.Since(x.call.Request.Start)
+	x.r.note(x.status, took)
+	if x.g.cfg.CallLog {
+		x.log(took)
+	}
 	if x.entered {
 		x.r.gate.leave()
 	}
@@ -69,6 +75,18 @@ func (x *transit) end() {
 	*x = transit{line: x.line}
 	transits.Put(x)
 }
+
+// log writes the line of the call. The method and the id are the client's, cut
+// and checked by the guard and by Acquire; they live until the call is released.
+func (x *transit) log(took time.Duration) {
+	req := &x.call.Request
+	x.g.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "call",
+		slog.String("function", x.r.name), slog.String("method", textOf(req.Method)), slog.Int("status", x.status),
+		slog.Duration("took", took), slog.String("id", textOf(req.CallID)))
+}
+
+// textOf is b as a string, which must not outlive it.
+func textOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // errTruncated ends an answer whose replica did not end it: the server closes
 // the client's connection on it, so that nobody takes it for whole.

@@ -125,7 +125,32 @@ func (c *Call) Stamp(queue time.Duration, servedBy []byte) {
 	c.scratch = b
 }
 
+// Complete adds what the answer of a function without an HTTP server of its
+// own lacks: how long it ran, and a type, which is that of the request as it
+// was with OpenFaaS' watchdogs, or plain text.
+func (c *Call) Complete() {
+	h := &c.resp.Header
+	if len(h.PeekBytes(nameDuration)) == 0 {
+		us := max(c.Request.Phases.Run, 0).Microseconds()
+		b := append(strconv.AppendInt(c.scratch[:0], us/1e6, 10), '.')
+		for unit := int64(1e5); unit > 0; unit /= 10 {
+			b = append(b, byte('0'+us/unit%10))
+		}
+		h.SetBytesKV(nameDuration, b)
+		c.scratch = b
+	}
+	if len(h.ContentType()) == 0 && len(c.resp.Body()) > 0 {
+		t := c.HTTP.Request.Header.ContentType()
+		if len(t) == 0 {
+			t = plainText
+		}
+		h.SetContentTypeBytes(t)
+	}
+}
+
 var (
+	nameDuration     = []byte("X-Duration-Seconds")
+	plainText        = []byte("text/plain; charset=utf-8")
 	nameServedBy     = []byte("X-Served-By")
 	nameServerTiming = []byte("Server-Timing")
 )

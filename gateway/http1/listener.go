@@ -2,6 +2,7 @@ package http1
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"syscall"
@@ -41,9 +42,20 @@ func Listen(ln net.Listener, o ListenerOptions) *Listener {
 	return l
 }
 
-// Accept implements net.Listener.
+// Accept implements net.Listener. It waits where there is a shortage, such as
+// of file descriptors, that ends with other connections: the server would take
+// the error for the end of its listener.
 func (l *Listener) Accept() (net.Conn, error) {
+	const first, most = 5 * time.Millisecond, time.Second
 	inner, err := l.Listener.Accept()
+	for pause := first; err != nil && isShortage(err); pause = min(2*pause, most) {
+		select {
+		case <-time.After(pause):
+		case <-l.stop:
+			return nil, err
+		}
+		inner, err = l.Listener.Accept()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +67,16 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return tlsConn{c}, nil
 	}
 	return c, nil
+}
+
+// isShortage tells whether accepting may work again later.
+func isShortage(err error) bool {
+	for _, short := range [...]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, short) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *Listener) forget(c *Conn) {
