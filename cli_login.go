@@ -90,6 +90,7 @@ func (l *logins) set(gateway, user, password string) {
 // loginCommand keeps credentials for a gateway where faas-cli looks too.
 type loginCommand struct {
 	Username string `short:"u" default:"admin" help:"User (${default})."`
+	Stdin    bool   `name:"password-stdin" short:"s" hidden:"" help:"As with faas-cli; the password always comes from there."`
 	connection
 }
 

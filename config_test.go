@@ -7,9 +7,11 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +82,10 @@ func TestEveryWrongSettingIsRefusedInOneLineThatNamesFieldValueAndWhatIsAllowed(
 		{"slots in words", []string{"--run-slots", "all"}, nil, []string{"--run-slots", "all"}},
 		{"an unknown log format", []string{"--log-format", "xml"}, nil, []string{"--log-format", "xml", "text, json"}},
 		{"an unknown log level", []string{"--log-level", "loud"}, nil, []string{"--log-level", "loud", "debug, info, warn, error"}},
+		{"a scale policy that is none", []string{"--scale-default", "targets=5"}, nil, []string{"--scale-default", "targets", "target"}},
+		{"a scale policy with a wrong value", []string{"--scale-default", "target=x"}, nil, []string{"--scale-default", `"x"`, "a number above 0"}},
+		{"an autoscaler that is neither on nor off", []string{"--autoscale=perhaps"}, nil, []string{"--autoscale", "perhaps", "true"}},
+		{"a provider's credentials that are not there", []string{"--provider-credentials", missing}, nil, []string{"--provider-credentials", missing, "no such file"}},
 		{"a switch that is neither", []string{"--scale-from-zero=maybe"}, nil, []string{"--scale-from-zero", "maybe", "true"}},
 
 		{"an unknown name of ours in the environment", nil, []string{"HEARTH_TIMEOUTS=1"}, []string{"HEARTH_TIMEOUTS", "timeout"}},
@@ -102,6 +108,16 @@ func TestEveryWrongSettingIsRefusedInOneLineThatNamesFieldValueAndWhatIsAllowed(
 		{"a nested value in the file", []string{"--config", file("listen: {host: {a: b}}\n")}, nil, []string{"listen in ", "one value"}},
 		{"a wrong combination in the file", []string{"--config", file("basic-auth: false\nlisten: 0.0.0.0:80\n")}, nil, []string{"basic-auth in ", "--insecure-no-auth"}},
 		{"a file named in a file", []string{"--config", file("config: other.yaml\n")}, nil, []string{`"config"`, "one of"}},
+	}
+	var tried strings.Builder
+	for _, tt := range tests {
+		fmt.Fprintln(&tried, tt.args, tt.environ)
+	}
+	for _, s := range settings() {
+		free := map[string]bool{"config": true, "print-config": true, "data-dir": true, "call-log": true} // any value goes, or other tests try them
+		if !free[s.flag] && !regexp.MustCompile(`--(no-)?`+s.flag+`\b`).MatchString(tried.String()) {
+			t.Errorf("no wrong value of --%s is tried", s.flag)
+		}
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
