@@ -69,7 +69,7 @@ func newImageRigOf(tb testing.TB, wasm []byte, path restorePath) *imageRig {
 func (g *imageRig) instance() *instance {
 	g.tb.Helper()
 	in, err := instantiateIn(g.ctx, 64<<20, 0, &g.budget, func(ctx context.Context) (api.Module, error) {
-		return g.engine.InstantiateModule(ctx, g.code, wazero.NewModuleConfig().WithName(""))
+		return g.engine.InstantiateModule(ctx, g.code, instanceConfig)
 	})
 	if err != nil {
 		g.tb.Fatal(err)
@@ -335,11 +335,10 @@ func BenchmarkRestore(b *testing.B) {
 func BenchmarkNewInstance(b *testing.B) {
 	g := newImageRig(b, "reactor", restoreAuto)
 	img := g.image(g.instance())
-	config := wazero.NewModuleConfig().WithName("")
 	b.ReportAllocs()
 	for b.Loop() {
 		in, err := instantiateIn(g.ctx, 64<<20, 0, &g.budget, func(ctx context.Context) (api.Module, error) {
-			return g.engine.InstantiateModule(ctx, g.code, config)
+			return g.engine.InstantiateModule(ctx, g.code, instanceConfig)
 		})
 		if err != nil {
 			b.Fatal(err)

@@ -150,6 +150,25 @@ func newMoment(ctx context.Context) moment {
 	return m
 }
 
+// share moves a moment onto the stack of an earlier one that the guest has been running on since: an instance then keeps one native stack,
+// of 10 KiB at least, instead of two. It does nothing when the guest has outgrown that stack.
+func (m *moment) share(earlier *moment) {
+	v, e := reflect.ValueOf(m.snapshot).Elem(), reflect.ValueOf(earlier.snapshot).Elem()
+	top := e.FieldByName("top").Uint()
+	if v.FieldByName("c").Elem().FieldByName("stackTop").Uint() != top {
+		return
+	}
+	moved := top - v.FieldByName("top").Uint()
+	for _, name := range []string{"sp", "fp", "top"} {
+		f := v.FieldByName(name)
+		*(*uintptr)(unsafe.Pointer(f.UnsafeAddr())) += uintptr(moved)
+	}
+	f := v.FieldByName("stack")
+	*(*[]byte)(unsafe.Pointer(f.UnsafeAddr())) = e.FieldByName("stack").Bytes()
+	m.stack = f.Bytes()[uintptr(v.FieldByName("sp").Uint())-uintptr(unsafe.Pointer(&f.Bytes()[0])):]
+	m.pristine = bytes.Clone(m.stack)
+}
+
 // back makes the guest go on from this moment with the results of the host call it was in. It does not return.
 func (m *moment) back(results []uint64) {
 	copy(m.stack, m.pristine)
@@ -172,6 +191,7 @@ func (f *frozen) leave() {
 func (c *call) freeze(ctx context.Context, run hostCall, stack []uint64) {
 	f := c.freezing
 	f.moment = newMoment(ctx)
+	f.moment.share(&f.door)
 	f.counter = rewrite.Counter(c.counter.Get())
 	f.fds = slices.Clone(c.fds)
 	f.pending = run
@@ -190,6 +210,8 @@ func hook(ctx context.Context, guest api.Module, stack []uint64) {
 	if f == nil {
 		if c.freezing != nil {
 			c.freezing.door = newMoment(ctx)
+			c.freezing.said[0] = start
+			c.freezing.door.back(c.freezing.said[:]) // and on from there, on the stack of that moment
 		}
 		return
 	}

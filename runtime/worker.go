@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,11 +30,15 @@ type worker struct {
 // errEnded is how a program that ends well in its start function comes out of instantiation.
 var errEnded = errors.New("the program ended in its start function")
 
+// instanceConfig is the same for all instances and never changes. Nothing of the host reads its source of random numbers, but without one
+// the engine gives each instance a generator of 5 KiB.
+var instanceConfig = wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader)
+
 // instantiate makes the worker's instance. A start function of the module runs as part of the worker's call.
 func (w *worker) instantiate(m *Module) error {
 	c := &w.call
 	in, err := instantiateIn(c, m.memory, int64(m.code.facts.MemoryMin)*wasmPage, &m.budget, func(ctx context.Context) (api.Module, error) {
-		mod, err := m.engine.wasm.InstantiateModule(ctx, m.code.guest, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+		mod, err := m.engine.wasm.InstantiateModule(ctx, m.code.guest, instanceConfig)
 		if err == nil {
 			return mod, nil
 		}
