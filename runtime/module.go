@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"hearth/backends"
@@ -146,8 +145,9 @@ func (m *Module) Invoke(ctx context.Context, req *backends.Request, resp backend
 	admitted := started
 	if ctx.Err() != nil || !m.engine.slots.try() {
 		if ctx.Err() != nil || !m.engine.slots.acquire(ctx) {
-			m.counts.failed.Add(1)
-			return stopReason(ctx, req)
+			err := stopReason(ctx, req)
+			m.counts.fail(err, FailedOther)
+			return err
 		}
 		admitted = time.Now()
 	}
@@ -160,7 +160,7 @@ func (m *Module) Invoke(ctx context.Context, req *backends.Request, resp backend
 	c.slot, c.running, c.admitted, c.away = true, admitted, admitted, 0
 	err := m.answer(w, started)
 	if err != nil {
-		m.counts.failed.Add(1)
+		m.counts.fail(err, c.failed)
 	}
 	slot := c.slot
 	c.end()
@@ -195,39 +195,3 @@ func (m *Module) answer(w *worker, started time.Time) error {
 	}
 	return err
 }
-
-// counts are what Stats reports.
-type counts struct {
-	calls, failed, made, closed atomic.Int64
-	busy                        atomic.Int64 // nanoseconds
-}
-
-// Stats is what a module has done since it was loaded.
-type Stats struct {
-	Calls     int64         // all of them
-	Failed    int64         // of those, the ones that ended with an error
-	InFlight  int           // running or waiting for a run slot
-	Made      int64         // instances
-	Instances int64         // now
-	Idle      int           // of those, the ones no call uses
-	Image     int64         // bytes that the image takes
-	Memory    int64         // bytes of instances and image
-	Busy      time.Duration // for which calls had a run slot, all in all
-}
-
-// Stats reports on the module.
-func (m *Module) Stats() Stats {
-	s := Stats{Calls: m.counts.calls.Load(), Failed: m.counts.failed.Load(), InFlight: m.InFlight(), Made: m.counts.made.Load()}
-	s.Instances = s.Made - m.counts.closed.Load()
-	m.pool.mu.Lock()
-	s.Idle = len(m.pool.idle)
-	if m.pool.image != nil {
-		s.Image = m.pool.image.private
-	}
-	m.pool.mu.Unlock()
-	s.Memory, s.Busy = m.budget.used.Load()+s.Image, time.Duration(m.counts.busy.Load())
-	return s
-}
-
-// InFlight is how many calls the module answers now.
-func (m *Module) InFlight() int { return int(m.calls.state.Load() >> 1) }

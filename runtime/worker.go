@@ -100,8 +100,10 @@ func (c *call) verdict(err error) error {
 		if exit.ExitCode() == 0 {
 			return nil
 		}
+		c.failed = FailedExit
 		return backends.Errorf(backends.ErrFunction, "the function ended with exit status %d", exit.ExitCode())
 	}
+	c.failed = FailedTrap
 	trap, _, _ := strings.Cut(err.Error(), "\n")
 	c.log.finish()
 	c.log.write([]byte(err.Error() + "\n"))

@@ -30,6 +30,7 @@ type metrics struct {
 	host *Host
 
 	instances, idle, made, memory, busy    *prometheus.Desc // by function
+	failures                               *prometheus.Desc // by function and reason
 	loaded, loads, failed, loadTime        *prometheus.Desc
 	modules, moduleBytes, code, logs, lost *prometheus.Desc
 }
@@ -40,12 +41,14 @@ func newMetrics(h *Host) *metrics {
 		return prometheus.NewDesc("hearth_function_"+name, help, []string{"function_name"}, nil)
 	}
 	return &metrics{
-		host:        h,
-		instances:   byFunction("instances", "Instances of the function's module now."),
-		idle:        byFunction("instances_idle", "Of those, the ones that no call uses."),
-		made:        byFunction("instances_made_total", "Instances made since the function was deployed or the process started."),
-		memory:      byFunction("memory_bytes", "Memory of the function's instances and of the image they start from."),
-		busy:        byFunction("busy_seconds_total", "Time for which calls had the CPU, or waited for nothing but the CPU."),
+		host:      h,
+		instances: byFunction("instances", "Instances of the function's module now."),
+		idle:      byFunction("instances_idle", "Of those, the ones that no call uses."),
+		made:      byFunction("instances_made_total", "Instances made since the function was deployed or the process started."),
+		memory:    byFunction("memory_bytes", "Memory of the function's instances and of the image they start from."),
+		busy:      byFunction("busy_seconds_total", "Time for which calls had the CPU, or waited for nothing but the CPU."),
+		failures: prometheus.NewDesc("hearth_function_failures_total", "Calls that the function's module did not answer, by reason.",
+			[]string{"function_name", "reason"}, nil),
 		loaded:      global("functions_loaded", "Functions whose module is in memory."),
 		loads:       global("module_loads_total", "Modules loaded into memory."),
 		failed:      global("module_load_failures_total", "Loads that failed."),
@@ -60,7 +63,7 @@ func newMetrics(h *Host) *metrics {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.instances, m.idle, m.made, m.memory, m.busy, m.loaded, m.loads, m.failed, m.loadTime,
+	for _, d := range []*prometheus.Desc{m.instances, m.idle, m.made, m.memory, m.busy, m.failures, m.loaded, m.loads, m.failed, m.loadTime,
 		m.modules, m.moduleBytes, m.code, m.logs, m.lost} {
 		to <- d
 	}
@@ -84,6 +87,11 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 		counter(m.made, float64(s.Made), name)
 		gauge(m.memory, float64(s.Memory), name)
 		counter(m.busy, s.Busy.Seconds(), name)
+		for reason, n := range s.Failures {
+			if n > 0 {
+				counter(m.failures, float64(n), name, runtime.Failure(reason).String())
+			}
+		}
 	}
 	gauge(m.loaded, float64(loaded))
 	counter(m.loads, float64(h.counters.loads.Load()))
@@ -138,8 +146,11 @@ func (f *function) stats() runtime.Stats {
 
 // add sums what two modules have done and hold.
 func add(a, b runtime.Stats) runtime.Stats {
+	for i := range a.Failures {
+		a.Failures[i] += b.Failures[i]
+	}
 	return runtime.Stats{
-		Calls: a.Calls + b.Calls, Failed: a.Failed + b.Failed, InFlight: a.InFlight + b.InFlight,
+		Calls: a.Calls + b.Calls, Failed: a.Failed + b.Failed, Failures: a.Failures, InFlight: a.InFlight + b.InFlight,
 		Made: a.Made + b.Made, Instances: a.Instances + b.Instances, Idle: a.Idle + b.Idle, Image: a.Image + b.Image,
 		Memory: a.Memory + b.Memory, Busy: a.Busy + b.Busy,
 	}
@@ -147,5 +158,5 @@ func add(a, b runtime.Stats) runtime.Stats {
 
 // done keeps what counts of a module that is closed.
 func done(s runtime.Stats) runtime.Stats {
-	return runtime.Stats{Calls: s.Calls, Failed: s.Failed, Made: s.Made, Busy: s.Busy}
+	return runtime.Stats{Calls: s.Calls, Failed: s.Failed, Failures: s.Failures, Made: s.Made, Busy: s.Busy}
 }
