@@ -44,7 +44,8 @@ var allowedImports = map[string][]string{
 	"hearth/gateway/trigger": {"hearth/backends", "hearth/gateway/async", "github.com/robfig/cron/v3", "github.com/twmb/franz-go/..."},
 
 	"hearth/watchdog":           {"hearth/backends", "hearth/gateway/http1", "github.com/valyala/fasthttp/...", "github.com/prometheus/client_golang/..."},
-	"hearth/watchdog/fwatchdog": {"hearth/watchdog", "hearth/runtime", "hearth/backends"},
+	"hearth/watchdog/wasm":      {"hearth/watchdog", "hearth/runtime", "hearth/backends"},
+	"hearth/watchdog/fwatchdog": {"hearth/watchdog", "hearth/watchdog/wasm"},
 
 	"hearth/docs/examples/upper": {},
 	"hearth/testdata/bench":      {"hearth/backends", "hearth/gateway/client", "github.com/valyala/fasthttp"},

@@ -63,6 +63,7 @@ type commands struct {
 	Login     loginCommand      `cmd:"" help:"Keep credentials for a gateway."`
 	Simulate  simulateCommand   `cmd:"" help:"Show what scale labels do to a load, without a server."`
 	Version   versionCommand    `cmd:"" help:"Say which Hearth this is."`
+	Watchdog  watchdogCommand   `cmd:"" passthrough:"" help:"Serve one function in a container, in place of OpenFaaS' watchdogs."`
 	Compile   compileCommand    `cmd:"" hidden:"" help:"Compile one module for a server."`
 }
 

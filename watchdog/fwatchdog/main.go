@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"hearth/watchdog"
+	"hearth/watchdog/wasm"
 )
 
 // version is set by the release build.
@@ -18,6 +19,6 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	os.Exit(watchdog.Main(ctx, watchdog.Program{
-		Version: version, Args: os.Args[1:], Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr,
+		Version: version, Args: os.Args[1:], Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr, Load: wasm.Load,
 	}))
 }
