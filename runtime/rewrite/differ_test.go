@@ -9,7 +9,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,6 +16,8 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
+
+	"hearth/testdata/guests"
 )
 
 // The tests here run a module and its rewritten self side by side: same calls, same answers of the host, and compare
@@ -314,30 +315,33 @@ func configs() map[string]wazero.RuntimeConfig {
 
 func TestRewrittenModulesOfTheCorpusBehaveTheSame(t *testing.T) {
 	ctx := context.Background()
-	files := corpusFiles(t, ".")
-	store, err := filepath.Glob("../../backends/inproc/store/wasm/*.wasm")
-	if err != nil || len(store) == 0 {
-		t.Fatalf("the modules of the store are not there: %v", err)
+	modules := make(map[string][]byte)
+	for i, path := range corpusFiles(t, ".") {
+		if scale(t) > 1 || i%8 == 0 {
+			wasm, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			modules[strings.TrimPrefix(path, wazeroDir())] = wasm
+		}
 	}
-	store = append(store, "testdata/kernels.wasm")
-	files = append(files, store...)
+	for _, g := range guests.List(t) {
+		if !strings.HasPrefix(g.Name, "hostile/") { // not to be run unmetered
+			modules[g.Name] = g.Wasm(t)
+		}
+	}
 	check := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
 	defer check.Close(ctx)
-	for name, config := range configs() {
-		t.Run(name, func(t *testing.T) {
+	for name, wasm := range modules {
+		if _, err := Parse(wasm, Limits{}); err != nil || len(wasm) > 1<<20 || compiles(ctx, check, wasm) != nil {
+			delete(modules, name)
+		}
+	}
+	for engine, config := range configs() {
+		t.Run(engine, func(t *testing.T) {
 			compared := 0
-			for i, path := range files {
-				wasm, err := os.ReadFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if len(wasm) > 1<<20 || scale(t) == 1 && i%8 != len(name)%8 && i < len(files)-len(store) {
-					continue
-				}
-				if _, err := Parse(wasm, Limits{}); err != nil || compiles(ctx, check, wasm) != nil {
-					continue
-				}
-				t.Run(filepath.Base(path), func(t *testing.T) {
+			for name, wasm := range modules {
+				t.Run(name, func(t *testing.T) {
 					if differ(t, config, wasm, 1) {
 						compared++
 					}
