@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -199,7 +200,10 @@ func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, r *route, err error) {
 func (g *Gateway) explain(r *route, err error) (int, string) {
 	p := r.target.Load().policy
 	var body *bodyError
+	var rejected *http1.Rejection
 	switch {
+	case errors.As(err, &rejected):
+		return rejected.Status, strings.TrimSuffix(rejected.Text, "\n")
 	case errors.As(err, &body):
 		return body.status(), body.Error()
 	case errors.Is(err, errPanic):

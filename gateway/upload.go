@@ -27,8 +27,11 @@ func pump(l *link, client net.Conn, body io.Reader, chunked bool, silence time.D
 				return err
 			}
 		}
+		rejected := http1.RejectedBody(client)
 		switch {
-		case err == io.EOF && http1.Rejected(client) == nil:
+		case rejected != nil && err != nil:
+			return &bodyError{rejected}
+		case err == io.EOF:
 			return endPieces(l, chunked)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return &bodyError{backends.Errorf(http1.ErrBodySlow, "the request's body stopped for %s", silence)}

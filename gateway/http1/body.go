@@ -16,7 +16,7 @@ const (
 )
 
 // ErrBodyCut is what ReadBody returns when the body did not come to its end:
-// the client stopped, went away, or broke the framing.
+// the client stopped or went away.
 var ErrBodyCut = errors.New("the request's body ended before its end")
 
 // ErrBodySlow is the kind of the error for a body that did not come in time.
@@ -26,7 +26,7 @@ var ErrBodySlow = errors.New("slow body")
 // an unlinked file in dir that is mapped into memory until Release. ErrTooLarge,
 // without reading any of it, if it says that it is longer than most bytes, and
 // after most bytes if it says nothing; ErrBodyCut if it does not come to its
-// end, ErrBodySlow if not in time, ErrUnavailable if the file cannot be
+// end, a *Rejection if the guard stopped it, ErrBodySlow if not in time, ErrUnavailable if the file cannot be
 // written. After any error the connection must be closed: what is unread would
 // be taken for a request.
 func (c *Call) ReadBody(most int64, dir string) ([]byte, error) {
@@ -70,7 +70,9 @@ func (c *Call) bodyEnd(err error, length int64) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return backends.Errorf(ErrBodySlow, "the request's body did not come within its time")
-	case err == io.EOF && length < 0 && (c.conn == nil || !c.conn.badBody()):
+	case c.conn != nil && c.conn.badBody():
+		return c.conn.guard.fault
+	case err == io.EOF && length < 0:
 		return nil
 	}
 	return ErrBodyCut

@@ -74,6 +74,15 @@ func Rejected(c net.Conn) *Rejection {
 	return nil
 }
 
+// RejectedBody gives why the guard stopped the body that is being read; nil if
+// it did not.
+func RejectedBody(c net.Conn) *Rejection {
+	if c := connOf(c); c != nil && c.badBody() {
+		return c.guard.fault
+	}
+	return nil
+}
+
 // badBody tells whether the guard stopped the body of the present call.
 func (c *Conn) badBody() bool {
 	return c.guard.fault != nil && !c.guard.fresh && c.guard.state > inHeader
