@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// recorder is a replica that keeps what it was sent.
+// recorder is a replica that keeps what it was sent. What did not come to its
+// end is none: a body may be found wrong after its head was sent, and is cut.
 type recorder struct {
 	mu   sync.Mutex
 	seen []string
@@ -20,8 +21,11 @@ type recorder struct {
 
 func (s *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
 	s.mu.Lock()
-	s.seen = append(s.seen, fmt.Sprintf("%s %s %q %v", r.Method, r.RequestURI, body, err))
+	s.seen = append(s.seen, fmt.Sprintf("%s %s %q", r.Method, r.RequestURI, body))
 	s.mu.Unlock()
 	io.WriteString(w, "ok")
 }
@@ -80,21 +84,15 @@ func throughTheGateway(t *testing.T, url, name, raw string, valid bool, replicaS
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
-	whole := 0
 	seen := replicaSaw.take()
 	for _, s := range seen {
-		if strings.HasSuffix(s, " <nil>") {
-			whole++
-		} else if valid { // a body may be found wrong after its head was sent: it is cut then
-			t.Errorf("%s: the replica saw %s", name, s)
-		}
 		if strings.HasPrefix(s, "GET /smuggled") || strings.HasPrefix(s, "GET /function") {
 			t.Errorf("%s: the replica saw %s", name, s)
 		}
 	}
 	after := len(seen) > 0 && strings.HasPrefix(seen[len(seen)-1], "GET /after ")
 	count := strings.Count(string(answers), "HTTP/1.1 200 OK\r\n")
-	if len(seen) == 0 || !strings.HasPrefix(seen[0], "GET /before ") || after != valid || !valid && whole != 1 || count != whole {
+	if len(seen) == 0 || !strings.HasPrefix(seen[0], "GET /before ") || after != valid || !valid && len(seen) != 1 || count != len(seen) {
 		t.Errorf("%s: %d answers of a function to %q:\n%s", name, count, seen, answers)
 	}
 }
