@@ -49,7 +49,7 @@ func (e *Engine) tryScript(ctx context.Context, source []byte) error {
 	defer m.Close()
 	ctx, cancel := context.WithTimeout(ctx, scriptBudget)
 	defer cancel()
-	if !e.slots.acquire(ctx) {
+	if !e.slots.acquire(ctx, &m.lane, false) {
 		return backends.Errorf(backends.ErrUnavailable, "no time to evaluate the script")
 	}
 	w := &worker{}
@@ -61,7 +61,7 @@ func (e *Engine) tryScript(ctx context.Context, source []byte) error {
 	c.end()
 	m.give(w)
 	if slot {
-		e.slots.release()
+		e.slots.release(&m.lane)
 	}
 	if err != nil {
 		return backends.Errorf(backends.ErrInvalid, "the script cannot be a function: %w", err)

@@ -91,7 +91,7 @@ func (h *halt) Unwrap() error { return h.err }
 func (c *call) leave() {
 	if c.slot {
 		c.slot, c.left = false, time.Now()
-		c.module.engine.slots.release()
+		c.module.engine.slots.release(&c.module.lane)
 	}
 }
 

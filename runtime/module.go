@@ -50,6 +50,7 @@ type Module struct {
 	budget  budget // what its instances have
 	memory  int64  // bytes an instance may have, in whole pages
 	calls   gate
+	lane    lane // where its calls wait for a run slot
 	pool    pool
 	counts  counts
 	once    sync.Once
@@ -143,8 +144,8 @@ func (m *Module) Invoke(ctx context.Context, req *backends.Request, resp backend
 	m.counts.calls.Add(1)
 	started := time.Now()
 	admitted := started
-	if ctx.Err() != nil || !m.engine.slots.try() {
-		if ctx.Err() != nil || !m.engine.slots.acquire(ctx) {
+	if ctx.Err() != nil || !m.engine.slots.try(&m.lane) {
+		if ctx.Err() != nil || !m.engine.slots.acquire(ctx, &m.lane, false) {
 			err := stopReason(ctx, req)
 			m.counts.fail(err, FailedOther)
 			return err
@@ -166,7 +167,7 @@ func (m *Module) Invoke(ctx context.Context, req *backends.Request, resp backend
 	c.end()
 	m.give(w)
 	if slot {
-		m.engine.slots.release()
+		m.engine.slots.release(&m.lane)
 	}
 	return err
 }

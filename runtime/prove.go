@@ -123,7 +123,7 @@ func (p *proof) resume(ctx context.Context, req *backends.Request) (string, erro
 func (p *proof) call(ctx context.Context, w *worker, req *backends.Request, ready func() error) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, proofCall)
 	defer cancel()
-	if !p.m.engine.slots.acquire(ctx) {
+	if !p.m.engine.slots.acquire(ctx, &p.m.lane, false) {
 		return "", ctx.Err()
 	}
 	var answer transcript

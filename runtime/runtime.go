@@ -65,17 +65,17 @@ type Engine struct {
 
 // New makes an engine. ErrInvalid names the field of a Config that cannot be used.
 func New(ctx context.Context, cfg Config) (*Engine, error) {
+	if cfg.Slots <= 0 {
+		cfg.Slots = goruntime.GOMAXPROCS(0)
+	}
 	e := &Engine{
 		log:     cfg.Logger,
 		started: time.Now(),
 		exited:  sys.NewExitError(0),
 		code:    map[digest]*code{},
 		modules: map[*Module]struct{}{},
-		slots:   slots{free: cfg.Slots},
+		slots:   newSlots(cfg.Slots),
 		budget:  budget{limit: cfg.MemoryBudget},
-	}
-	if cfg.Slots <= 0 {
-		e.slots.free = goruntime.GOMAXPROCS(0)
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)

@@ -50,7 +50,7 @@ func newWASIRig(t *testing.T, body string) *wasiRig {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	w := &worker{}
 	w.call.begin(ctx, m, &backends.Request{Body: []byte(body), Method: []byte("GET")}, r)
-	w.call.slot = e.slots.acquire(ctx)
+	w.call.slot = e.slots.try(&m.lane)
 	if err := w.instantiate(m); err != nil {
 		t.Fatal(err)
 	}

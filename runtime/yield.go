@@ -89,7 +89,7 @@ func (c *call) share() {
 
 // resume takes a slot again, or unwinds the guest when the call is over before it gets one.
 func (c *call) resume() {
-	if c.slot = c.module.engine.slots.acquire(c); c.slot {
+	if c.slot = c.module.engine.slots.acquire(c, &c.module.lane, true); c.slot {
 		c.running = time.Now()
 		c.away += c.running.Sub(c.left)
 	}
