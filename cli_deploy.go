@@ -18,10 +18,10 @@ import (
 
 // deployCommand makes or replaces functions.
 type deployCommand struct {
-	What       []string          `arg:"" optional:"" name:"what" help:"An image, a path of a .wasm file, or a function of the store; with --image the function's name; with a stack file the functions to deploy."`
+	What       []string          `arg:"" optional:"" name:"what" help:"An image, a path of a .wasm or .js file, or a function of the store; with --image the function's name; with a stack file the functions to deploy."`
 	File       string            `short:"f" placeholder:"FILE" help:"Stack file; stack.yaml or stack.yml in this directory if nothing else is named."`
 	Name       string            `placeholder:"NAME" help:"Function's name; by default taken from the image."`
-	Image      string            `placeholder:"IMAGE" help:"Image, path of a .wasm file, or store/NAME."`
+	Image      string            `placeholder:"IMAGE" help:"Image, path of a .wasm or .js file, or store/NAME."`
 	FProcess   string            `name:"fprocess" placeholder:"COMMAND" help:"Command line of the program."`
 	Env        map[string]string `short:"e" mapsep:"none" placeholder:"NAME=VALUE" help:"Environment variable; may be repeated."`
 	Label      map[string]string `short:"l" mapsep:"none" placeholder:"KEY=VALUE" help:"Label; may be repeated."`
@@ -77,7 +77,7 @@ func (d *deployCommand) functions(p *process) ([]backends.FunctionDeployment, st
 	file := d.File
 	if file == "" && len(d.What) == 0 && d.Image == "" {
 		if file = findStack("."); file == "" {
-			return nil, "", errors.New("nothing to deploy: name an image, a .wasm file or a function of the store (hearth store list), or write a stack.yaml")
+			return nil, "", errors.New("nothing to deploy: name an image, a .wasm or .js file or a function of the store (hearth store list), or write a stack.yaml")
 		}
 	}
 	if file == "" {
@@ -181,7 +181,9 @@ func findStack(dir string) string {
 func nameOf(image string) string {
 	name, _, _ := strings.Cut(path.Base(filepath.ToSlash(image)), "@")
 	name, _, _ = strings.Cut(name, ":")
-	name = strings.TrimSuffix(name, ".wasm")
+	if ext := filepath.Ext(name); slices.Contains(moduleTypes, ext) {
+		name = strings.TrimSuffix(name, ext)
+	}
 	name = strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 			return r

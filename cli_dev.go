@@ -29,7 +29,7 @@ const quiet = 150 * time.Millisecond
 // devCommand serves, deploys what it is pointed at, and deploys again whatever
 // changes.
 type devCommand struct {
-	What   []string `arg:"" optional:"" help:"Stack files, directories with one or with .wasm files, .wasm files, functions of the store; by default this directory."`
+	What   []string `arg:"" optional:"" help:"Stack files, directories with one or with .wasm or .js files, such files, functions of the store; by default this directory."`
 	Config `embed:""`
 }
 
@@ -100,7 +100,7 @@ func gatherOne(what string, environ map[string]string) (functions []backends.Fun
 	case statErr != nil:
 		name := strings.TrimPrefix(what, store.Prefix)
 		if _, known := store.Lookup(name); !known {
-			return nil, nil, &backends.FieldError{Field: "argument", Value: what, Allowed: "a directory, a stack file, a .wasm file or a function of the store (hearth store list)"}
+			return nil, nil, &backends.FieldError{Field: "argument", Value: what, Allowed: "a directory, a stack file, a .wasm or .js file or a function of the store (hearth store list)"}
 		}
 		return single(store.Prefix + name), nil, nil
 	}
@@ -114,9 +114,16 @@ func gatherOne(what string, environ map[string]string) (functions []backends.Fun
 
 // gatherModules makes one function of every module in a directory.
 func gatherModules(dir string) (functions []backends.FunctionDeployment, files []string, err error) {
-	modules, err := filepath.Glob(filepath.Join(dir, "*.wasm"))
-	if err != nil || len(modules) == 0 {
-		return nil, nil, &backends.FieldError{Field: "directory", Value: dir, Allowed: "one with a stack.yaml or .wasm files"}
+	var modules []string
+	for _, ext := range moduleTypes {
+		found, err := filepath.Glob(filepath.Join(dir, "*"+ext))
+		if err != nil {
+			return nil, nil, err
+		}
+		modules = append(modules, found...)
+	}
+	if len(modules) == 0 {
+		return nil, nil, &backends.FieldError{Field: "directory", Value: dir, Allowed: "one with a stack.yaml or .wasm or .js files"}
 	}
 	for _, m := range modules {
 		functions = append(functions, backends.FunctionDeployment{Service: nameOf(m), Image: m})

@@ -50,7 +50,7 @@ type process struct {
 type commands struct {
 	Serve     serveCommand      `cmd:"" default:"withargs" help:"Serve the API and the functions; the default."`
 	Dev       devCommand        `cmd:"" help:"Serve, deploy what is here, and deploy again whatever changes."`
-	Deploy    deployCommand     `cmd:"" help:"Deploy functions: an image, a .wasm file, a function of the store, or a stack file."`
+	Deploy    deployCommand     `cmd:"" help:"Deploy functions: an image, a .wasm or .js file, a function of the store, or a stack file."`
 	List      listCommand       `cmd:"" aliases:"ls" help:"List functions."`
 	Describe  describeCommand   `cmd:"" help:"Say everything about a function."`
 	Invoke    invokeCommand     `cmd:"" help:"Call a function."`

@@ -151,10 +151,13 @@ func readEnvironmentFile(path string) (map[string]string, error) {
 	return content.Environment, nil
 }
 
+// moduleTypes are the endings of files that can be functions.
+var moduleTypes = []string{".wasm", ".js", ".mjs"}
+
 // isModulePath tells a path of a module or program on this machine from the
 // name of an image.
 func isModulePath(image string) bool {
-	return strings.HasSuffix(image, ".wasm") && !strings.Contains(image, "@sha256:")
+	return slices.Contains(moduleTypes, filepath.Ext(image)) && !strings.Contains(image, "@sha256:")
 }
 
 // substitute replaces ${NAME}, ${NAME:-default} and ${NAME-default} by values

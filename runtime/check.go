@@ -1,9 +1,11 @@
 package runtime
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"hearth/backends"
 	"hearth/runtime/rewrite"
@@ -14,6 +16,9 @@ import (
 func Check(wasm []byte) error {
 	if isScript(wasm) {
 		return nil // evaluating it, which Compile does, says more
+	}
+	if len(wasm) > 0 && utf8.Valid(wasm) && bytes.IndexByte(wasm, 0) < 0 {
+		return invalid("it is a text, but not a JavaScript module with export default (of at most %d MiB)", maxScript>>20)
 	}
 	if isEngine(wasm) {
 		return invalid("it is the JavaScript engine, which Hearth has: deploy the source of your function")

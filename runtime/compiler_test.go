@@ -180,7 +180,7 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		want string
 	}{
 		"nothing":                 {nil, "too short"},
-		"text":                    {[]byte("#!/bin/sh\necho hello\n"), "does not start with"},
+		"text":                    {[]byte("#!/bin/sh\necho hello\n"), "not a JavaScript module"},
 		"a component":             {[]byte("\x00asm\x0d\x00\x01\x00"), "GOOS=wasip1"},
 		"a module without memory": {[]byte("\x00asm\x01\x00\x00\x00"), "memory"},
 		"a library":               {bytes.Replace(good, []byte("_start"), []byte("_begin"), 1), "_start"},

@@ -223,7 +223,7 @@ func TestUploadIsRefused(t *testing.T) {
 		kind             error
 	}{
 		{"nothing at all", "", "", backends.ErrInvalid},
-		{"a script", "#!/bin/sh\nexit 0\n", "wasm", backends.ErrInvalid},
+		{"a script", "#!/bin/sh\nexit 0\n", "not a JavaScript module", backends.ErrInvalid},
 		{"a truncated module", string(f.Wasm[:len(f.Wasm)-10]), "", backends.ErrInvalid},
 		{"a component", "\x00asm\x0d\x00\x01\x00", "component", backends.ErrInvalid},
 		{"a module above the limit", string(f.Wasm) + strings.Repeat("\x00", 1<<20), "larger than 1048576 bytes", backends.ErrTooLarge},

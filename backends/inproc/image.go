@@ -69,7 +69,7 @@ func modulePath(name string) (string, bool) {
 	if path, ok := strings.CutPrefix(name, "file:"); ok {
 		return path, true
 	}
-	ok := strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") || strings.HasSuffix(name, moduleSuffix)
+	ok := strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") || strings.HasSuffix(name, moduleSuffix) || strings.HasSuffix(name, ".js") || strings.HasSuffix(name, ".mjs")
 	return name, ok
 }
 
