@@ -22,6 +22,7 @@ type code struct {
 	ready  chan struct{} // closed when compiled or err is set
 	err    error
 	guest  wazero.CompiledModule
+	bare   wazero.CompiledModule // the same without data segments, nil if it needs them later
 	abi    abi
 	early  bool          // a Go program that may be frozen after its runtime has started
 	facts  rewrite.Facts // of the module as it was given, without its lists
@@ -95,6 +96,11 @@ func (e *Engine) compile(c *code, wasm []byte) {
 	c.guest, c.facts = guest, parsed.Facts()
 	c.abi = abiOf(&c.facts)
 	c.early = c.abi == command && goResumable(&c.facts, wasm)
+	if !c.facts.MemoryInit && !c.facts.DataDrop {
+		if c.bare, err = withoutData(guest); err != nil {
+			e.log.Warn("new instances of a module are slow", "error", err)
+		}
+	}
 	c.facts.Imports, c.facts.Exports, c.facts.Producers = nil, nil, nil // they hold on to the module's bytes
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"hearth/backends"
 	"hearth/backends/inproc/store"
+	"hearth/testdata/guests"
 )
 
 // residentBytes is what the process has in memory.
@@ -68,6 +69,46 @@ func BenchmarkIdleInstances(b *testing.B) {
 			debug.FreeOSMemory()
 			if n := m.Stats().Idle; n > 0 {
 				b.ReportMetric(float64(residentBytes(b)-before)/1024/float64(n), "KiB/instance")
+			}
+		})
+	}
+}
+
+// BenchmarkNewInstanceFromImage makes and closes instances of functions whose image is there.
+func BenchmarkNewInstanceFromImage(b *testing.B) {
+	for _, bench := range []struct {
+		name string
+		wasm []byte
+		spec Spec
+	}{
+		{"command", guests.Wasm(b, "store/box"), Spec{Args: []string{"cat"}, Resume: ResumeOff}},
+		{"frozen", guests.Wasm(b, "store/box"), Spec{Args: []string{"cat"}}},
+		{"reactor-C", guests.Wasm(b, "reactor/greet"), Spec{}},
+		{"reactor-Go", guests.Go(b, "reactor"), Spec{}},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			e, err := New(context.Background(), Config{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer e.Close()
+			m, err := e.Load(context.Background(), bench.wasm, bench.spec)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var answer transcript
+			if err := m.Invoke(context.Background(), &backends.Request{Path: []byte("/")}, &answer); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				w := &worker{}
+				w.call.begin(context.Background(), m, &backends.Request{}, &answer)
+				if err := m.ready(w); err != nil || w.unfit {
+					b.Fatal(err)
+				}
+				w.call.end()
+				m.discard(w)
 			}
 		})
 	}

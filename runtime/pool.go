@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tetratelabs/wazero"
+
 	"hearth/backends"
 )
 
@@ -71,7 +73,7 @@ func (m *Module) ready(w *worker) error {
 	if err != nil || m.pool.fresh {
 		return err
 	}
-	if early, fromStart := m.pool.resumption(); !fromStart {
+	if early, fromStart := m.pool.resumption(); !fromStart && w.adopting == nil {
 		if err = w.freeze(m, early); err == errNoFreeze {
 			m.pool.runFromStart()
 			m.discard(w)
@@ -79,8 +81,8 @@ func (m *Module) ready(w *worker) error {
 			err = m.instantiate(w)
 		}
 	}
-	var img *image
-	if err == nil {
+	img := w.adopting
+	if err == nil && img == nil {
 		img, err = m.imageOf(w)
 	}
 	if err == nil && img != nil {
@@ -106,6 +108,17 @@ func (p *pool) retire(img *image) {
 		p.retired = append(p.retired, p.image)
 	}
 	p.image = img
+}
+
+// template gives what the next instance is made from, and the image it must adopt if its data is only there.
+func (m *Module) template() (wazero.CompiledModule, *image) {
+	p := &m.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.image != nil && m.code.bare != nil && (m.code.abi != command || p.fromStart) {
+		return m.code.bare, p.image
+	}
+	return m.code.guest, nil
 }
 
 // instantiate gives the worker an instance, at the cost of idle ones of other functions when memory is short.

@@ -25,6 +25,7 @@ type worker struct {
 	since     time.Time    // it went idle
 	lean      bool         // it was trimmed since then
 	unfit     bool         // for another call
+	adopting  *image       // which the new instance must get before it is run: it has no data of its own
 }
 
 // errEnded is how a program that ends well in its start function comes out of instantiation.
@@ -37,8 +38,9 @@ var instanceConfig = wazero.NewModuleConfig().WithName("").WithStartFunctions().
 // instantiate makes the worker's instance. A start function of the module runs as part of the worker's call.
 func (w *worker) instantiate(m *Module) error {
 	c := &w.call
+	guest, img := m.template()
 	in, err := instantiateIn(c, m.memory, int64(m.code.facts.MemoryMin)*wasmPage, &m.budget, func(ctx context.Context) (api.Module, error) {
-		mod, err := m.engine.wasm.InstantiateModule(ctx, m.code.guest, instanceConfig)
+		mod, err := m.engine.wasm.InstantiateModule(ctx, guest, instanceConfig)
 		if err == nil {
 			return mod, nil
 		}
@@ -51,6 +53,7 @@ func (w *worker) instantiate(m *Module) error {
 		return err
 	}
 	m.counts.made.Add(1)
+	w.adopting = img
 	w.instance, w.entry = in, in.mod.ExportedFunction(rewrite.EntryExport)
 	c.frozen, c.instance = nil, in
 	c.counter = in.mod.ExportedGlobal(rewrite.FuelExport).(api.MutableGlobal)
