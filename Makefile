@@ -57,7 +57,7 @@ vendor-js: ## fail when the vendored JavaScript engine is not the one its author
 check: lint test race fuzz guests-check ## what CI runs
 
 full: ## check at full scale (200 kills and the like); takes an hour
-	CHECK_SCALE=10 FUZZTIME=5m $(MAKE) check bench-check
+	CHECK_SCALE=10 FUZZTIME=2m $(MAKE) check bench-check
 
 release: ## static stripped binaries for Linux with checksums, in dist/
 	rm -rf dist && mkdir dist

@@ -8,7 +8,7 @@ import (
 
 // namespaceCommands are about namespaces.
 type namespaceCommands struct {
-	List   namespaceList   `cmd:"" aliases:"ls" help:"List names."`
+	List   namespaceList   `cmd:"" aliases:"ls" help:"List namespaces."`
 	Create namespaceCreate `cmd:"" help:"Make a namespace."`
 	Remove namespaceRemove `cmd:"" aliases:"rm" help:"Remove an empty namespace."`
 }

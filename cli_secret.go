@@ -11,7 +11,7 @@ import (
 
 // secretCommands are about secrets. Values are never printed.
 type secretCommands struct {
-	List   secretList   `cmd:"" aliases:"ls" help:"List names."`
+	List   secretList   `cmd:"" aliases:"ls" help:"List secrets."`
 	Create secretCreate `cmd:"" help:"Store a new secret."`
 	Update secretUpdate `cmd:"" help:"Replace a value; functions see it with their next call."`
 	Remove secretRemove `cmd:"" aliases:"rm" help:"Remove a secret."`

@@ -15,6 +15,9 @@ import (
 // TestREADME runs the five minutes of the README word for word, but for the
 // port, against a running server.
 func TestREADME(t *testing.T) {
+	if raceEnabled {
+		t.Skip("under the race detector, compiling a Go program takes longer than a compilation may")
+	}
 	text, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -193,4 +196,53 @@ func TestAServerThatEndedLeavesNothingRunning(t *testing.T) {
 	goleak.VerifyNone(t, before, // fasthttp's own, which end by themselves or with the process
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+}
+
+// Clients with kept-alive connections call on and on while the server drains.
+// Whatever was sent on a connection that the server had accepted is answered;
+// only a new connection may be refused.
+func TestNoCallIsLostWhenTheServerStopsUnderLoad(t *testing.T) {
+	s := testServer(t)
+	c, err := client.New(s.url, "admin", s.password())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Deploy(t.Context(), backends.FunctionDeployment{Service: "hello", Image: "store/hello"}); err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	var answered atomic.Int64
+	enough := make(chan struct{})
+	for range 16 {
+		group.Go(func() {
+			transport := &http.Transport{}
+			defer transport.CloseIdleConnections()
+			own := &http.Client{Transport: transport, Timeout: patience}
+			for {
+				resp, err := own.Post(s.url+"/function/hello", "text/plain", strings.NewReader("you"))
+				if errors.Is(err, syscall.ECONNREFUSED) {
+					return
+				}
+				if err != nil {
+					t.Errorf("a call was lost: %v", err)
+					return
+				}
+				text, err := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(text), "you") {
+					t.Errorf("status %d, %q, %v", resp.StatusCode, text, err)
+					return
+				}
+				if answered.Add(1) == 500 {
+					close(enough)
+				}
+			}
+		})
+	}
+	<-enough
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	group.Wait()
+	t.Logf("%d calls answered", answered.Load())
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -142,6 +143,29 @@ func (g *Gateway) ServeMetrics(ln net.Listener) error {
 	return nil
 }
 
+// letLeave stops accepting connections and gives clients the time to leave by
+// themselves: each is told to with the answer to its next call. Closing a
+// connection between two calls, as the server does with those that stay, cuts
+// the call that is on its way at that moment.
+func (g *Gateway) letLeave(ctx context.Context) {
+	const most, look = 500 * time.Millisecond, 2 * time.Millisecond
+	g.mu.Lock()
+	listeners := slices.Clone(g.listeners)
+	g.mu.Unlock()
+	open := 0
+	for _, ln := range listeners {
+		ln.Close()
+		open += ln.Connections()
+	}
+	for end := time.Now().Add(most); open > 0 && ctx.Err() == nil && time.Now().Before(end); {
+		time.Sleep(look)
+		open = 0
+		for _, ln := range listeners {
+			open += ln.Connections()
+		}
+	}
+}
+
 // Shutdown drains: /readyz says 503, after DrainDelay new connections are
 // refused, calls in flight end, and both Serve and ServeMetrics return. If ctx
 // ends first, the contexts of calls in flight end and their connections are
@@ -152,6 +176,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	case <-time.After(g.cfg.DrainDelay):
 	case <-ctx.Done():
 	}
+	g.letLeave(ctx)
 	err := g.server.ShutdownWithContext(ctx)
 	g.tunnels.close(ctx.Done())
 	g.mu.Lock()

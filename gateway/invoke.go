@@ -241,10 +241,11 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 			answerText(ctx, http.StatusInternalServerError, errPanic.Error()+"\n")
 			ctx.SetConnectionClose()
 		}
+		// Now and not before the call, during which draining may have begun.
+		if g.draining.Load() && !ctx.Hijacked() {
+			ctx.SetConnectionClose()
+		}
 	}()
-	if g.draining.Load() {
-		ctx.SetConnectionClose()
-	}
 	if name, path, query, ok := cutCall(ctx.Request.Header.RequestURI()); ok {
 		g.serveCall(ctx, name, path, query)
 		return

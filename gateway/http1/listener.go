@@ -27,7 +27,8 @@ type Listener struct {
 	mu      sync.Mutex
 	conns   map[*Conn]struct{}
 	stop    chan struct{}
-	once    sync.Once
+	once    sync.Once // of Stop
+	closed  sync.Once
 	stopped sync.WaitGroup
 }
 
@@ -67,6 +68,13 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return tlsConn{c}, nil
 	}
 	return c, nil
+}
+
+// Close ends accepting; a second time it does nothing.
+func (l *Listener) Close() error {
+	var err error
+	l.closed.Do(func() { err = l.Listener.Close() })
+	return err
 }
 
 // isShortage tells whether accepting may work again later.
