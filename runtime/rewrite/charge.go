@@ -102,9 +102,9 @@ func (e *emitter) rechargeBody() []byte {
 }
 
 // frame estimates the native stack one activation takes, in bytes.
-func (b *body) frame(sig FuncType) int64 {
-	values := int64(b.locals) + int64(len(sig.Params)) + int64(len(sig.Results))
-	return 64 + 8*values + 8*int64(b.wide)
+func (m *Module) frame(b *body, sig FuncType) int64 {
+	values := int(b.locals) + len(sig.Params) + len(sig.Results) + m.operands(b)
+	return 64 + 8*int64(values) + 8*int64(b.wide)
 }
 
 // function writes body i. A recursive function becomes: charge, block, old body with return as a branch, end, give
@@ -120,7 +120,7 @@ func (e *emitter) function(i int) {
 	entry := -1
 	switch {
 	case e.w.metered.recursive[i]:
-		frame := b.frame(sig) << 32
+		frame := m.frame(b, sig) << 32
 		entry = e.charge(frame, e.stackTail)
 		var a assembler
 		a.op(opGlobalGet, e.w.counter)

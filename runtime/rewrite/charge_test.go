@@ -211,3 +211,71 @@ func TestNamesFollowTheirFunctions(t *testing.T) {
 		}
 	}
 }
+
+func TestOperandsAreCountedAsTheyPileUp(t *testing.T) {
+	pile := func(n int, between ...byte) []byte {
+		var b []byte
+		for range n {
+			b = append(b, byte(opLocalGet), 0, 0x28, 2, 0) // i32.load
+		}
+		b = append(b, between...)
+		for range n - 1 {
+			b = append(b, byte(opI32Add))
+		}
+		return append(b, 0x1a)
+	}
+	for _, c := range []struct {
+		name string
+		body []byte
+		want int
+	}{
+		{"nothing", nil, 0},
+		{"one after the other", cat(pile(2), pile(3), pile(2)), 3},
+		{"under a call", pile(500, byte(opLocalGet), 0, byte(opCall), 0), 501},
+		{"under a block", pile(3, byte(opBlock), 0x40, byte(opI32Const), 0, 0x1a, byte(opEnd)), 4},
+		{"in both arms of an if", cat([]byte{byte(opLocalGet), 0, byte(opIf), 0x40}, pile(4), []byte{byte(opElse)}, pile(5), []byte{byte(opEnd)}, pile(2)), 5},
+		{"behind a branch", cat([]byte{byte(opBlock), 0x40}, pile(2), []byte{byte(opBr), 0, byte(opI32Add), byte(opI32Add), byte(opEnd)}, pile(3)), 3},
+		{"results of blocks", []byte{byte(opBlock), 0x7f, byte(opI32Const), 0, byte(opEnd), byte(opBlock), 0x7f, byte(opI32Const), 0, byte(opEnd), byte(opI32Add), 0x1a}, 2},
+		{"stored, selected, filled", []byte{0x20, 0, 0x20, 0, 0x36, 2, 0, 0x20, 0, 0x20, 0, 0x20, 0, 0x1b, 0x1a, 0x20, 0, 0x20, 0, 0x20, 0, 0xfc, 11, 0, 0x20, 0, 0x1a}, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, err := Parse(wasm(sec(secType, vec(fn("i32", ""))), sec(secFunction, vec(num(0))), sec(secMemory, vec([]byte{0, 1})),
+				sec(secCode, vec(code(c.body...)))), Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := m.operands(&m.bodies[0]); got != c.want {
+				t.Errorf("%d operands, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+func TestOurStackEndsBeforeTheEngines(t *testing.T) {
+	var operands, locals []byte
+	for i := range byte(100) {
+		operands = append(operands, byte(opI32Const), i&63, 0x28, 2, i&63) // i32.load
+		locals = append(locals, byte(opI32Const), i&63, 0x28, 2, i&63, byte(opLocalSet), i&63)
+	}
+	operands = append(operands, byte(opCall), 0)
+	locals = append(locals, byte(opCall), 0)
+	for i := range byte(100) {
+		operands = append(operands, byte(opLocalSet), 0, byte(opI32Const), 0, byte(opLocalGet), 0, 0x36, 2, 0) // i32.store
+		locals = append(locals, byte(opI32Const), 0, byte(opLocalGet), i&63, 0x36, 2, 0)
+	}
+	for _, c := range []struct {
+		name string
+		body []byte
+	}{{"of nothing", []byte{byte(opCall), 0}}, {"of operands", operands}, {"of locals", locals}} {
+		t.Run(c.name, func(t *testing.T) {
+			original := wasm(sec(secType, vec(fn("", ""))), sec(secFunction, vec(num(0))), sec(secMemory, vec([]byte{0, 1})),
+				sec(secExport, vec(cat(str("f"), []byte{0, 0}))), sec(secCode, vec(codeLocals([]byte{64, byte(I32)}, c.body...))))
+			ctx := context.Background()
+			r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
+			defer r.Close(ctx)
+			if _, err := instantiate(t, r, rewritten(t, original, Options{})).call("f"); !errors.Is(err, errStopped) {
+				t.Errorf("ended by %v, want our own stop", err)
+			}
+		})
+	}
+}

@@ -110,6 +110,7 @@ type operation struct {
 	name    string // as the specification spells it; empty = no such instruction
 	imm     immediate
 	cost    uint8 // see weigh: about the cycles a current CPU spends, 0 for what compiles to nothing
+	net     int8  // values it leaves on the operand stack less those it takes; see netOf
 	lanes   uint8 // for immLane and immMemArgLane: how many lanes there are
 	feature Feature
 }
@@ -138,7 +139,8 @@ func expand(base opcode, families []family) *[256]operation {
 		at := f.first - base
 		for name := range strings.FieldsSeq(f.names) {
 			if name != "-" {
-				t[at] = operation{name: name, imm: f.imm, cost: f.cost, lanes: lanesOf(name, f.imm), feature: f.feature}
+				t[at] = operation{name: name, imm: f.imm, cost: f.cost, net: netOf(name, f.imm),
+					lanes: lanesOf(name, f.imm), feature: f.feature}
 			}
 			at++
 		}
