@@ -19,7 +19,7 @@ import (
 )
 
 // freeAddr gives an address that nobody listens on.
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -30,7 +30,7 @@ func freeAddr(t *testing.T) string {
 }
 
 // startProxy runs a watchdog in mode http around this binary.
-func startProxy(t *testing.T, environ ...string) *running {
+func startProxy(t testing.TB, environ ...string) *running {
 	t.Helper()
 	addr := freeAddr(t)
 	return start(t, nil, append([]string{"mode=http", "fprocess=" + os.Args[0], "upstream_url=http://" + addr, "TEST_FUNCTION=" + addr}, environ...)...)

@@ -61,7 +61,7 @@ func (l *lockedBuffer) String() string {
 
 // start runs a watchdog in an environment of NAME=value and waits until it is
 // healthy.
-func start(t *testing.T, handler backends.Handler, environ ...string) *running {
+func start(t testing.TB, handler backends.Handler, environ ...string) *running {
 	t.Helper()
 	dir := t.TempDir()
 	r := &running{socket: filepath.Join(dir, "s"), log: &lockedBuffer{}}
