@@ -6,7 +6,6 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT      := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS     := -X main.release=$(VERSION) -X main.commit=$(COMMIT)
-GOFILES      = $(shell git ls-files '*.go' 2>/dev/null)
 
 .PHONY: help build test race lint fuzz bench bench-check guests guests-check vendor-js check full release
 
@@ -23,7 +22,7 @@ race: ## every test under the race detector
 	$(GO) test -race -timeout 30m ./...
 
 lint: ## format, module file, vet, staticcheck
-	@bad=$$(gofmt -l $(GOFILES)); [ -z "$$bad" ] || { echo "gofmt -w these:"; echo "$$bad"; exit 1; }
+	@bad=$$(gofmt -l .); [ -z "$$bad" ] || { echo "gofmt -w these:"; echo "$$bad"; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) vet ./... ./testdata/bench
 	GOFLAGS=-buildvcs=false $(GO) run $(STATICCHECK) ./... ./testdata/bench

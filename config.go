@@ -40,6 +40,7 @@ type Config struct {
 	IdleTimeout    duration `placeholder:"DURATION" help:"Of a kept-alive connection between calls. Default: twice the timeout."`
 	WriteTimeout   duration `placeholder:"DURATION" help:"Of one write to a client that does not read. Default: the timeout."`
 	DrainTimeout   duration `placeholder:"DURATION" help:"How long calls in flight may go on after SIGTERM. Default: the timeout."`
+	DrainDelay     delay    `default:"0s" help:"After SIGTERM, how long /readyz says 503 before connections are refused, for load balancers to notice (${default})."`
 	MaxBody        size     `default:"16Mi" help:"Largest request body of a call (${default})."`
 	MaxAnswer      size     `default:"32Mi" help:"Largest answer of a function (${default})."`
 	MaxModule      size     `default:"64Mi" help:"Largest uploaded module (${default})."`

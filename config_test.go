@@ -71,6 +71,7 @@ func TestEveryWrongSettingIsRefusedInOneLineThatNamesFieldValueAndWhatIsAllowed(
 		{"a duration above a day", []string{"--idle-timeout", "25h"}, nil, []string{"--idle-timeout", "25h", "24h"}},
 		{"a write timeout that is none", []string{"--write-timeout", "x"}, nil, []string{"--write-timeout", `"x"`}},
 		{"a drain timeout that is none", []string{"--drain-timeout", "x"}, nil, []string{"--drain-timeout", `"x"`}},
+		{"a drain delay above an hour", []string{"--drain-delay", "2h"}, nil, []string{"--drain-delay", `"2h"`, "up to 1h"}},
 		{"a size that is none", []string{"--max-body", "big"}, nil, []string{"--max-body", "big", "16Mi"}},
 		{"a negative size", []string{"--max-answer=-1"}, nil, []string{"--max-answer", "-1", "16Mi"}},
 		{"a size too small to use", []string{"--max-module", "1"}, nil, []string{"--max-module", "1", "1Ki"}},

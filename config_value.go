@@ -31,6 +31,21 @@ func (d *duration) UnmarshalText(text []byte) error {
 
 func (d duration) String() string { return time.Duration(d).String() }
 
+// delay is a duration that may be nothing.
+type delay time.Duration
+
+// UnmarshalText reads a duration up to 1h.
+func (d *delay) UnmarshalText(text []byte) error {
+	v, ok := backends.ParseDuration(string(text))
+	if !ok || v > time.Hour {
+		return &valueError{string(text), "a duration up to 1h, such as 5s or 0"}
+	}
+	*d = delay(v)
+	return nil
+}
+
+func (d delay) String() string { return time.Duration(d).String() }
+
 // size is a number of bytes, written as a Kubernetes quantity.
 type size int64
 

@@ -146,7 +146,7 @@ func (c *Config) serve(ctx context.Context, p *process, ready func(context.Conte
 func (s *server) drain() error {
 	limit := time.Duration(s.cfg.DrainTimeout)
 	s.log.Info("draining", "at most", limit)
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(s.cfg.DrainDelay)+limit)
 	defer cancel()
 	err := s.gateway.Shutdown(ctx)
 	// Shutdown does not reach a listener that nobody has begun to serve.
@@ -327,6 +327,7 @@ func (s *server) openGateway() error {
 		MaxBody: int64(c.MaxBody), MaxAnswer: int64(c.MaxAnswer), MaxModule: int64(c.MaxModule),
 		SpillDir:      s.data.in("spill"),
 		HeaderTimeout: time.Duration(c.HeaderTimeout), IdleTimeout: time.Duration(c.IdleTimeout), WriteTimeout: time.Duration(c.WriteTimeout),
+		DrainDelay:     time.Duration(c.DrainDelay),
 		TrustedProxies: c.proxies(), AllowedHosts: c.AllowedHosts,
 		ScaleFromZero: c.ScaleFromZero, CallLog: c.CallLog,
 		Ready: func(context.Context) error { return s.table.ready() },

@@ -246,3 +246,33 @@ func TestNoCallIsLostWhenTheServerStopsUnderLoad(t *testing.T) {
 	group.Wait()
 	t.Logf("%d calls answered", answered.Load())
 }
+
+func TestBalancersHearOfTheStopBeforeConnectionsAreRefused(t *testing.T) {
+	s := testServer(t, "--drain-delay", "1s")
+	status := func(url string) int {
+		resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}).Get(url)
+		if err != nil {
+			return 0
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	if got := status(s.aside + "/readyz"); got != http.StatusOK {
+		t.Fatalf("before: status %d, want 200", got)
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "/readyz that says 503", func() bool { return status(s.aside+"/readyz") == http.StatusServiceUnavailable })
+	if got := status(s.url + "/healthz"); got != http.StatusOK {
+		t.Errorf("a new connection meanwhile: status %d, want 200", got)
+	}
+	select {
+	case <-s.done:
+	case <-time.After(patience):
+		t.Fatal("it did not end")
+	}
+	if !s.cmd.ProcessState.Success() {
+		t.Errorf("it ended with %s", s.cmd.ProcessState)
+	}
+}
