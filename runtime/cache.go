@@ -61,7 +61,29 @@ func (c *compiler) retain(keep func(digest string) bool) (bytes int64, err error
 			return 0, fmt.Errorf("cache of compiled code: %w", err)
 		}
 	}
+	if err := c.forget(keep); err != nil {
+		return 0, err
+	}
 	return c.removeUnnoted(noted)
+}
+
+// forget removes what proofs came to that no longer matter.
+func (c *compiler) forget(keep func(digest string) bool) error {
+	paths, err := filepath.Glob(filepath.Join(c.dir, "proofs", "*"))
+	for _, path := range paths {
+		var v verdict
+		text, readErr := os.ReadFile(path)
+		if readErr == nil && json.Unmarshal(text, &v) == nil && v.Engine == c.engine && keep(v.Module) {
+			continue
+		}
+		if e := os.Remove(path); e != nil && !errors.Is(e, fs.ErrNotExist) {
+			err = e
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cache of proofs: %w", err)
+	}
+	return nil
 }
 
 // removeUnnoted removes compiled code that no note speaks of and that is too old to be about to get one.

@@ -90,8 +90,11 @@ func (c *compiler) fill(ctx context.Context, module digest, wasm []byte) error {
 	if err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}
-	return writeNote(notePath, note{Engine: c.engine, Module: "sha256:" + hex.EncodeToString(module[:]), File: file})
+	return writeNote(notePath, note{Engine: c.engine, Module: moduleName(module), File: file})
 }
+
+// moduleName is how a module is named outside the engine.
+func moduleName(module digest) string { return "sha256:" + hex.EncodeToString(module[:]) }
 
 // noted gives what a note says, if the cache has what it speaks of.
 func (c *compiler) noted(path string) (n note, ok bool) {
@@ -105,7 +108,7 @@ func (c *compiler) noted(path string) (n note, ok bool) {
 	return n, err == nil
 }
 
-func writeNote(path string, n note) error {
+func writeNote(path string, n any) error {
 	text, err := json.Marshal(n)
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(path), 0o700)

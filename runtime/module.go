@@ -98,6 +98,13 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 	case ResumeStdin:
 		m.pool.early = all
 	}
+	prove := c.early && !m.pool.fresh && (spec.Resume == "" || spec.Resume == ResumeAuto)
+	if known, ok := m.remembered(); prove && ok {
+		prove = false
+		if known.Differ == "" {
+			m.pool.early = runtimes
+		}
+	}
 	e.mu.Lock()
 	closed := e.closed
 	if !closed {
@@ -111,7 +118,7 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 		e.release(c)
 		return nil, errEngineClosed
 	}
-	if c.early && !m.pool.fresh && (spec.Resume == "" || spec.Resume == ResumeAuto) {
+	if prove {
 		m.tasks.Go(func() { m.prove(background) })
 	}
 	return m, nil

@@ -3,8 +3,13 @@ package runtime
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -32,7 +37,9 @@ func (m *Module) prove(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, proofTotal)
 	defer cancel()
 	p := &proof{m: m}
-	if err := p.run(ctx); err != nil {
+	err := p.run(ctx)
+	m.remember(err)
+	if err != nil {
 		p.abandon()
 		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			m.engine.log.Info("the program is not frozen after its start", "function", m.spec.Key.String(), "reason", err)
@@ -49,6 +56,55 @@ func (m *Module) prove(ctx context.Context) {
 	}
 	p.resumed.since = time.Now()
 	m.give(p.resumed)
+}
+
+// verdict is what a proof came to, as it is kept between runs.
+type verdict struct {
+	Engine string // what it may depend on besides the function
+	Module string // sha256:HEX of the module
+	Differ string // how answers differ; empty: they do not
+}
+
+// errDiffers is of the proofs that need not be tried again.
+var errDiffers = errors.New("it answers differently")
+
+// proofPath is where the verdict on this function is kept; empty: nowhere.
+func (m *Module) proofPath() string {
+	c := m.engine.compiler
+	if c == nil {
+		return ""
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%x %q %q %v", m.code.digest, m.args.bytes, m.env.bytes, m.spec.CGI)
+	return filepath.Join(c.dir, "proofs", hex.EncodeToString(h.Sum(nil)))
+}
+
+// remembered gives the verdict of an earlier proof.
+func (m *Module) remembered() (v verdict, ok bool) {
+	path := m.proofPath()
+	if path == "" {
+		return v, false
+	}
+	text, err := os.ReadFile(path)
+	ok = err == nil && json.Unmarshal(text, &v) == nil && v.Engine == m.engine.compiler.engine && v.Module == moduleName(m.code.digest)
+	return v, ok
+}
+
+// remember keeps the verdict. That a program was not fast enough is none: the machine may have been busy.
+func (m *Module) remember(err error) {
+	path := m.proofPath()
+	if path == "" || err != nil && !errors.Is(err, errDiffers) {
+		return
+	}
+	v := verdict{Engine: m.engine.compiler.engine, Module: moduleName(m.code.digest)}
+	if err != nil {
+		v.Differ = err.Error()
+	}
+	m.engine.compiler.mu.Lock()
+	defer m.engine.compiler.mu.Unlock()
+	if err := writeNote(path, v); err != nil {
+		m.engine.log.Warn("a proof will have to be repeated", "function", m.spec.Key.String(), "error", err)
+	}
 }
 
 func (p *proof) abandon() {
@@ -74,10 +130,10 @@ func (p *proof) run(ctx context.Context) error {
 			}
 		}
 		if fresh[0] == fresh[1] && (resumed[0] != fresh[0] || resumed[1] != fresh[0]) {
-			return fmt.Errorf("it answers differently: %s, from its start %s", excerpt(resumed[0]), excerpt(fresh[0]))
+			return fmt.Errorf("%w: %s, from its start %s", errDiffers, excerpt(resumed[0]), excerpt(fresh[0]))
 		}
 		if fresh[0] != fresh[1] && resumed[0] == resumed[1] {
-			return fmt.Errorf("it answers the same again where it should not: %s", excerpt(resumed[0]))
+			return fmt.Errorf("%w: %s again and again, from its start something else each time", errDiffers, excerpt(resumed[0]))
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,45 @@ func TestAGoProgramThatReadsTheRequestsVariablesSeesThem(t *testing.T) {
 		if r, err := invoke(t, m, req); err != nil || r.body.String() != want {
 			t.Errorf("%s: %q, %v", path, r.body.String(), err)
 		}
+	}
+}
+
+// What was found out about a program holds as long as its module is kept, through restarts.
+func TestAProofIsMadeOnce(t *testing.T) {
+	dir, wasm := t.TempDir(), guests.Go(t, "draw")
+	cfg := runtime.Config{CacheDir: dir, Compile: startCompileChild}
+	proofs := func() int {
+		paths, err := filepath.Glob(filepath.Join(dir, "proofs", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(paths)
+	}
+	first := newEngine(t, cfg)
+	m := load(t, first, wasm, runtime.Spec{})
+	if m.FrozenEarly() {
+		t.Error("frozen early before anything is known")
+	}
+	if !awaitProof(t, m) || proofs() != 1 {
+		t.Fatalf("frozen early: %v, %d proofs", m.FrozenEarly(), proofs())
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := newEngine(t, cfg)
+	if m = load(t, second, wasm, runtime.Spec{}); !m.FrozenEarly() {
+		t.Error("the proof was forgotten")
+	}
+	if r, err := invoke(t, m, request("as it was")); err != nil || r.body.String() != "as it was" {
+		t.Errorf("%q, %v", r.body.String(), err)
+	}
+	if other := load(t, second, wasm, runtime.Spec{Args: []string{"other"}}); other.FrozenEarly() {
+		t.Error("a proof for other arguments was taken for this one's")
+	} else {
+		other.AwaitTasks()
+	}
+	if _, err := second.Retain(func(string) bool { return false }); err != nil || proofs() != 0 {
+		t.Errorf("%d proofs left of modules that are gone, %v", proofs(), err)
 	}
 }
 
