@@ -25,7 +25,7 @@ lint: ## format, module file, vet, staticcheck
 	@bad=$$(gofmt -l .); [ -z "$$bad" ] || { echo "gofmt -w these:"; echo "$$bad"; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) vet ./... ./testdata/bench
-	GOFLAGS=-buildvcs=false $(GO) run $(STATICCHECK) ./... ./testdata/bench
+	GOROOT=$$($(GO) env GOROOT) $(GO) run $(STATICCHECK) ./... ./testdata/bench
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@$(GO) list -f '{{if .TestGoFiles}}{{.Dir}}{{end}}{{if .XTestGoFiles}} {{.Dir}}{{end}}' ./... | tr ' ' '\n' | sort -u | while read -r dir; do \

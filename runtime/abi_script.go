@@ -411,18 +411,10 @@ func (e *Engine) provideScripts(ctx context.Context) error {
 		if run == nil {
 			run = nothing
 		}
-		builder.NewFunctionBuilder().WithGoModuleFunction(run, valueTypesOf(im.Type.Params), valueTypesOf(im.Type.Results)).Export(string(im.Name))
+		builder.NewFunctionBuilder().WithGoModuleFunction(run, im.Type.Params, im.Type.Results).Export(string(im.Name))
 	}
 	_, err = builder.Instantiate(ctx)
 	return err
-}
-
-func valueTypesOf(types []byte) []api.ValueType {
-	list := make([]api.ValueType, len(types))
-	for i, t := range types {
-		list[i] = t
-	}
-	return list
 }
 
 // resizeHeap(bytes) -> 1 if the memory now has them.
