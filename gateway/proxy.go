@@ -56,11 +56,14 @@ func (x *transit) forward(t *target) error {
 }
 
 // errNotSent is the kind of errors after which nothing of the call was sent.
-var errNotSent = errors.New("not sent")
+var (
+	errNotSent = errors.New("not sent")
+	errAllBusy = backends.Errorf(errNotSent, "all replicas are busy")
+)
 
 // try sends the call to one replica after the other until one takes it.
 func (x *transit) try(t *target) error {
-	err := backends.Errorf(errNotSent, "all replicas are busy")
+	err := errAllBusy
 	for range t.upstreams {
 		u := pick(t.upstreams, t.policy.MaxInflight)
 		if u == nil {

@@ -36,16 +36,18 @@ func rawReplica(t *testing.T, f func(net.Conn)) backends.Endpoint {
 		t.Fatal(err)
 	}
 	var conns sync.WaitGroup
+	ended, end := context.WithCancel(context.Background())
 	conns.Go(func() {
 		for {
 			c, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			conns.Go(func() { defer c.Close(); c.SetDeadline(time.Now().Add(20 * time.Second)); f(c) })
+			context.AfterFunc(ended, func() { c.Close() })
+			conns.Go(func() { defer c.Close(); f(c) })
 		}
 	})
-	t.Cleanup(func() { ln.Close(); conns.Wait() })
+	t.Cleanup(func() { ln.Close(); end(); conns.Wait() })
 	return backends.Endpoint{Network: "tcp", Addr: ln.Addr().String()}
 }
 
@@ -488,4 +490,89 @@ func TestAReplicaThatIsSilentOrSpeaksTooSoonIsUnderstood(t *testing.T) {
 			t.Errorf("%s: got %d %q", name, resp.StatusCode, text)
 		}
 	}
+}
+
+func TestAWarmProxiedCallAllocatesNothingOfOurs(t *testing.T) {
+	g, _ := serve(t, testConfig())
+	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello")
+	setFunction(g, "f", nil, at(rawReplica(t, func(c net.Conn) {
+		for buf := make([]byte, 4096); ; {
+			if _, err := c.Read(buf); err != nil {
+				return
+			}
+			if _, err := c.Write(answer); err != nil {
+				return
+			}
+		}
+	})))
+	ctx := requestCtx("GET /function/f/x?y=1 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n")
+	handler := g.Handler()
+	allocs := testing.AllocsPerRun(500, func() {
+		ctx.Response.Reset()
+		handler(ctx)
+	})
+	if string(ctx.Response.Body()) != "hello" || allocs != 0 {
+		t.Errorf("got %q with %v allocations, want hello with 0", ctx.Response.Body(), allocs)
+	}
+}
+
+func TestAClientOfHTTP10GetsNoChunks(t *testing.T) {
+	g, url := serve(t, testConfig())
+	setFunction(g, "f", nil, at(replica(t, func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "one")
+		w.(http.Flusher).Flush()
+		io.WriteString(w, "two")
+	})))
+	resp, text := send(t, dial(t, url), "GET /function/f HTTP/1.0\r\n\r\n")
+	if resp.StatusCode != 200 || text != "onetwo" || len(resp.TransferEncoding) > 0 || !resp.Close {
+		t.Errorf("got %d %q, %v, close %v", resp.StatusCode, text, resp.TransferEncoding, resp.Close)
+	}
+}
+
+func TestReplicasOfATableThatChangesLoseNoCall(t *testing.T) {
+	g, url := serve(t, testConfig())
+	generation := func(n int) backends.Endpoint {
+		return replica(t, func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			fmt.Fprint(w, n)
+		})
+	}
+	endpoints := []backends.Endpoint{generation(0), generation(1)}
+	setFunction(g, "f", nil, at(endpoints...))
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	var calls atomic.Int64
+	for range 4 {
+		wg.Go(func() {
+			client := &http.Client{Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				resp, err := client.Post(url+"/function/f", "", strings.NewReader("x"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				if calls.Add(1); resp.StatusCode != 200 {
+					t.Errorf("got %d", resp.StatusCode)
+				}
+			}
+		})
+	}
+	for n := 2; n < 22; n++ {
+		for before := calls.Load(); calls.Load() < before+20; {
+			time.Sleep(time.Millisecond)
+		}
+		endpoints = []backends.Endpoint{endpoints[1], generation(n)}
+		setFunction(g, "f", nil, at(endpoints...))
+	}
+	close(stop)
+	wg.Wait()
+	t.Logf("%d calls over 20 changes", calls.Load())
 }

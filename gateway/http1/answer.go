@@ -110,18 +110,18 @@ func (c *Call) Discard() {
 // stay, but for the id.
 func (c *Call) Stamp(queue time.Duration, servedBy []byte) {
 	h := &c.resp.Header
-	h.SetBytesKV(nameCallID, c.Request.CallID)
-	if len(h.PeekBytes(nameStartTime)) == 0 {
-		h.SetBytesKV(nameStartTime, strconv.AppendInt(c.startTime[:0], c.Request.Start.UnixNano(), 10))
+	h.SetCanonical(nameCallID, c.Request.CallID)
+	if len(h.PeekCanonical(nameStartTime)) == 0 {
+		h.SetCanonical(nameStartTime, strconv.AppendInt(c.startTime[:0], c.Request.Start.UnixNano(), 10))
 	}
 	if len(servedBy) > 0 {
-		h.SetBytesKV(nameServedBy, servedBy)
+		h.SetCanonical(nameServedBy, servedBy)
 	}
 	p := c.Request.Phases
 	b := appendMillis(append(c.scratch[:0], "queue;dur="...), queue)
 	b = appendMillis(append(b, ", start;dur="...), p.Start)
 	b = appendMillis(append(b, ", run;dur="...), p.Run)
-	h.SetBytesKV(nameServerTiming, b)
+	h.SetCanonical(nameServerTiming, b)
 	c.scratch = b
 }
 
@@ -130,13 +130,13 @@ func (c *Call) Stamp(queue time.Duration, servedBy []byte) {
 // was with OpenFaaS' watchdogs, or plain text.
 func (c *Call) Complete() {
 	h := &c.resp.Header
-	if len(h.PeekBytes(nameDuration)) == 0 {
+	if len(h.PeekCanonical(nameDuration)) == 0 {
 		us := max(c.Request.Phases.Run, 0).Microseconds()
 		b := append(strconv.AppendInt(c.scratch[:0], us/1e6, 10), '.')
 		for unit := int64(1e5); unit > 0; unit /= 10 {
 			b = append(b, byte('0'+us/unit%10))
 		}
-		h.SetBytesKV(nameDuration, b)
+		h.SetCanonical(nameDuration, b)
 		c.scratch = b
 	}
 	if len(h.ContentType()) == 0 && len(c.resp.Body()) > 0 {

@@ -73,7 +73,7 @@ func Acquire(ctx *fasthttp.RequestCtx, o Options) *Call {
 	c.trusted = o.Trusted != nil && o.Trusted(remote)
 	c.Request = backends.Request{
 		Start: start, Method: h.Method(), Host: h.Host(), Header: c,
-		RemoteAddr: appendAddr(c.remote[:0], remote), CallID: c.callID(h.Peek(HeaderCallID)),
+		RemoteAddr: appendAddr(c.remote[:0], remote), CallID: c.callID(h.PeekCanonical(nameCallID)),
 	}
 	return c
 }
