@@ -6,7 +6,7 @@ const (
 	// fullCharge is the most to owe: straight-line code that costs more charges in between.
 	fullCharge = 1024
 	// calleeCredit is what a function that charges at its entry pays for the turn of a loop that called it.
-	calleeCredit = 64
+	calleeCredit = 32
 )
 
 // Loops count down a local of their function and go to the counter only now and then: a global is memory, and adding
@@ -16,7 +16,7 @@ const (
 	// its caller has paid for it.
 	loopCredit = 256
 	// loopCharge is how much they charge then, for their turns to come.
-	loopCharge = 16 << 10
+	loopCharge = 4 << 10
 )
 
 // emitter writes the bodies of one module anew.

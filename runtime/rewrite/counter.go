@@ -19,10 +19,10 @@ package rewrite
 type Counter uint64
 
 const (
-	// Refill is a good amount of fuel between two yields: at most some 100 microseconds of compiled code that stays in
-	// the caches (code that misses them with every other instruction: some milliseconds), and some ten
-	// microseconds of code with many branches, which is charged as if it took them all.
-	Refill = 400_000
+	// Refill is a good amount of fuel between two yields: some 50 microseconds of compiled code that stays in the
+	// caches, and 5 milliseconds of code that misses them all with every load; about 5 microseconds of code with many
+	// branches, because a path is charged the most it can cost.
+	Refill = 200_000
 	// DefaultStack is the allowance of native stack in bytes that a fresh instance starts with.
 	DefaultStack = 8 << 20
 
