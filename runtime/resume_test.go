@@ -192,6 +192,27 @@ func BenchmarkResume(b *testing.B) {
 	}
 }
 
+// A program that seeds its generator when it starts is resumed before that, and so draws anew in every call.
+func TestAResumedProgramDrawsAnewInEveryCall(t *testing.T) {
+	m := load(t, newEngine(t, runtime.Config{}), guests.Wasm(t, "image/draw"), runtime.Spec{})
+	seen := map[string]int{}
+	for i := range 1000 {
+		body := fmt.Sprint("call-", i)
+		r, err := invoke(t, m, request(body))
+		if err != nil || !strings.HasSuffix(r.body.String(), " input="+body+"\n") {
+			t.Fatalf("call %d: %q, %v", i, r.body.String(), err)
+		}
+		for _, field := range strings.Fields(r.body.String()) {
+			if seen[field]++; seen[field] > 1 && !strings.HasPrefix(field, "rand=") { // which has 31 bits
+				t.Errorf("call %d drew %s again", i, field)
+			}
+		}
+	}
+	if !m.Resumes() {
+		t.Error("the program is not resumed")
+	}
+}
+
 // The engine remembers each reference that a guest makes to a function: without a bound a loop of one instruction fills the memory.
 func TestAGuestCannotFillTheMemoryWithReferences(t *testing.T) {
 	wasm, err := os.ReadFile("testdata/image/references.wasm")

@@ -59,6 +59,7 @@ mkdir -p "$out/runtime/testdata/image"
 	-o "$out/runtime/testdata/image/reactor.wasm"
 chmod 644 "$out/runtime/testdata/image/reactor.wasm"
 built+=(runtime/testdata/image/reactor.wasm)
+compile runtime/testdata/image/draw.wasm runtime/testdata/image/draw.c
 for source in testdata/guests/reactor/*.c; do
 	mkdir -p "$out/testdata/guests/reactor"
 	"$CLANG" --target=wasm32 -O2 -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Werror -ffreestanding -fno-builtin -c "$source" -o "$objects/reactor.o"
