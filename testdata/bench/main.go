@@ -1,6 +1,6 @@
 // Bench prints the figures of SPECIFICATION.md, all measured in one run on
 // this machine: hello through the gateway next to a plain fasthttp handler,
-// start-up, memory, size and allocations.
+// metering, start-up, memory, size and allocations.
 //
 //	go run ./testdata/bench [-check] [-rounds N] [-seconds N]
 //
@@ -52,7 +52,7 @@ func run(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{options: o, dir: dir, binary: filepath.Join(dir, "hearth")}
-	for _, part := range []func(context.Context) error{b.size, b.allocations, b.load, b.many} {
+	for _, part := range []func(context.Context) error{b.size, b.allocations, b.metering, b.load, b.many} {
 		if err := part(ctx); err != nil {
 			return err
 		}
