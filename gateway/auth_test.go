@@ -150,6 +150,9 @@ func TestRightCredentialsOpenEveryRoute(t *testing.T) {
 }
 
 func TestWrongCredentialsTakeAsLongHoweverMuchOfThemIsRight(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector keeps books by address, which takes times of its own")
+	}
 	a := newAuth(&Credentials{User: "administrator", Password: "correct-horse-battery"})
 	header := func(user, password string) []byte {
 		return []byte("Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
@@ -160,6 +163,7 @@ func TestWrongCredentialsTakeAsLongHoweverMuchOfThemIsRight(t *testing.T) {
 		header("administratox", "xorrect-horse-battery"),
 		header("administrator", "correct-horse-batterx"),
 		header("xdministrator", "correct-horse-battery"),
+		header("xdministrator", "correct-horse-batterx"), // so that no first letter is more usual to the processor
 	}
 	// A test of that kind is wrong once in a hundred times, and more often on a
 	// busy machine; the same guess slower, or faster, five times in a row is a
@@ -202,7 +206,7 @@ func timingDiffers(a *auth, guesses [][]byte, n int) map[string]string {
 		if d := times[i][len(times[i])/2] - times[0][len(times[0])/2]; math.Abs(d) >= float64(time.Microsecond) {
 			differs[fmt.Sprintf("guess %d, slower %t", i, d > 0)] = fmt.Sprintf("the median differs by %v ns", d)
 		}
-		if z := welch(times[i], times[0]); math.Abs(z) > 3.02 { // 1 % over four comparisons
+		if z := welch(times[i], times[0]); math.Abs(z) > 3.09 { // 1 % over five comparisons
 			differs[fmt.Sprintf("guess %d, slower %t", i, z > 0)] = fmt.Sprintf("the mean differs by %.2f standard errors", z)
 		}
 	}
