@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"os/exec"
 	"os/signal"
 	"sync/atomic"
@@ -319,13 +320,17 @@ func (s *server) openGateway() error {
 	if err != nil {
 		return err
 	}
+	spill := s.data.in("spill")
+	if err := os.MkdirAll(spill, 0o700); err != nil {
+		return err
+	}
 	s.gateway, err = gateway.New(gateway.Config{
 		Backend: s.backend, Call: call, Scale: policy, Scaling: s.scaling,
 		Version: backends.VersionInfo{Release: release, SHA: commit},
 		Logger:  s.log, Registry: s.registry,
 		Credentials: s.credentials, TLS: s.tls,
 		MaxBody: int64(c.MaxBody), MaxAnswer: int64(c.MaxAnswer), MaxModule: int64(c.MaxModule),
-		SpillDir:      s.data.in("spill"),
+		SpillDir:      spill,
 		HeaderTimeout: time.Duration(c.HeaderTimeout), IdleTimeout: time.Duration(c.IdleTimeout), WriteTimeout: time.Duration(c.WriteTimeout),
 		DrainDelay:     time.Duration(c.DrainDelay),
 		TrustedProxies: c.proxies(), AllowedHosts: c.AllowedHosts,
