@@ -25,8 +25,8 @@ func awaitProof(tb testing.TB, m *runtime.Module) bool {
 func TestAFrozenGoProgramDrawsAnewInEveryCall(t *testing.T) {
 	e := newEngine(t, runtime.Config{})
 	m := load(t, e, guests.Go(t, "draw"), runtime.Spec{Env: map[string]string{"greeting": "hi"}})
-	if !awaitProof(t, m) {
-		t.Fatal("the program was not frozen early")
+	if !awaitProof(t, m) || m.Stats().Resumed != runtime.ResumedInput {
+		t.Fatalf("the program was not frozen early but at %s", m.Stats().Resumed)
 	}
 	seen := map[string]int{}
 	const calls = 1000

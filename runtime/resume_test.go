@@ -151,7 +151,13 @@ func TestAProgramIsResumedWhereItsOwnerSays(t *testing.T) {
 		resume  string
 		resumes bool
 		early   bool
-	}{{runtime.ResumeOff, false, false}, {runtime.ResumeEnv, true, false}, {runtime.ResumeStdin, true, false}, {runtime.ResumeAuto, true, true}} {
+		at      runtime.Resumption
+	}{
+		{runtime.ResumeOff, false, false, runtime.ResumedStart},
+		{runtime.ResumeEnv, true, false, runtime.ResumedCall},
+		{runtime.ResumeStdin, true, false, runtime.ResumedInput},
+		{runtime.ResumeAuto, true, true, runtime.ResumedInput},
+	} {
 		m := load(t, e, guests.Go(t, "draw"), runtime.Spec{Resume: c.resume, Env: map[string]string{"greeting": "hi"}})
 		if early := awaitProof(t, m); early != c.early {
 			t.Errorf("%s: frozen early because nobody saw a difference: %v", c.resume, early)
@@ -161,8 +167,8 @@ func TestAProgramIsResumedWhereItsOwnerSays(t *testing.T) {
 				t.Errorf("%s: %q, %v", c.resume, r.body.String(), err)
 			}
 		}
-		if m.Resumes() != c.resumes {
-			t.Errorf("%s: the program is resumed: %v", c.resume, m.Resumes())
+		if m.Resumes() != c.resumes || m.Stats().Resumed != c.at {
+			t.Errorf("%s: the program is resumed: %v, at %s", c.resume, m.Resumes(), m.Stats().Resumed)
 		}
 	}
 }

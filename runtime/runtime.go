@@ -96,6 +96,8 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.restorer, err = newRestorer(restoreAuto); err != nil {
 		e.log.Warn("instances cannot be restored here: every call makes one", "error", err)
 		e.restorer = nil
+	} else {
+		e.log.Info("instances are restored after every call", "path", e.restorer.path)
 	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.wasm = wazero.NewRuntimeWithConfig(ctx, engineConfig(e.cache))

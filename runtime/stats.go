@@ -50,6 +50,18 @@ func (c *counts) fail(err error, how Failure) {
 	c.failed[how].Add(1)
 }
 
+// Resumption is where calls take up a program.
+type Resumption string
+
+// The places, from the earliest.
+const (
+	NotResumed         Resumption = "a new instance per call"
+	ResumedStart       Resumption = "its start"
+	ResumedCall        Resumption = "the first thing it asks for of a call"
+	ResumedInput       Resumption = "its first input or output"
+	ResumedInitialised Resumption = "after its initialisation"
+)
+
 // Stats is what a module has done since it was loaded.
 type Stats struct {
 	Calls     int64           // all of them
@@ -61,6 +73,7 @@ type Stats struct {
 	Idle      int             // of those, the ones no call uses
 	Image     int64           // bytes that the image takes
 	Memory    int64           // bytes of instances and image
+	Resumed   Resumption      // where new calls take up the program
 	Busy      time.Duration   // for which calls had a run slot, all in all
 }
 
@@ -76,6 +89,18 @@ func (m *Module) Stats() Stats {
 	s.Idle = len(m.pool.idle)
 	if m.pool.image != nil {
 		s.Image = m.pool.image.private
+	}
+	switch p := &m.pool; {
+	case p.fresh:
+		s.Resumed = NotResumed
+	case m.code.abi != command:
+		s.Resumed = ResumedInitialised
+	case p.fromStart:
+		s.Resumed = ResumedStart
+	case p.early == exact:
+		s.Resumed = ResumedCall
+	default:
+		s.Resumed = ResumedInput
 	}
 	m.pool.mu.Unlock()
 	s.Memory, s.Busy = m.budget.used.Load()+s.Image, time.Duration(m.counts.busy.Load())
