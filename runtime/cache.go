@@ -64,7 +64,12 @@ func (c *compiler) retain(keep func(digest string) bool) (bytes int64, err error
 	if err := c.forget(keep); err != nil {
 		return 0, err
 	}
-	return c.removeUnnoted(noted)
+	rewritten, err := c.retainPrepared(keep)
+	if err != nil {
+		return 0, err
+	}
+	compiled, err := c.removeUnnoted(noted)
+	return rewritten + compiled, err
 }
 
 // forget removes what proofs came to that no longer matter.

@@ -1,8 +1,11 @@
 package runtime_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +50,12 @@ func TestRetainKeepsTheCodeOfTheModulesThatAreNamed(t *testing.T) {
 		}
 		size += info.Size()
 	}
+	rewritten, _ := filepath.Glob(filepath.Join(dir, "rewritten", "*"))
+	if len(rewritten) != 1 || filepath.Base(rewritten[0]) != hello.Digest[len("sha256:"):] {
+		t.Errorf("rewritten modules %q, want hello's alone", rewritten)
+	} else if info, err := os.Stat(rewritten[0]); err == nil {
+		size += info.Size()
+	}
 	if notes, _ := filepath.Glob(filepath.Join(dir, "notes", "*")); len(left) != 2 || len(notes) != 1 || bytes != size {
 		t.Errorf("left %q and notes %q, %d bytes counted of %d", left, notes, bytes, size)
 	}
@@ -60,5 +69,40 @@ func TestRetainKeepsTheCodeOfTheModulesThatAreNamed(t *testing.T) {
 	}
 	if files, _ := filepath.Glob(filepath.Join(dir, "wazero-*", "*")); len(files) != 3 {
 		t.Errorf("files %q, want three", files)
+	}
+}
+
+func TestAKeptRewrittenModuleIsUsedOnlyIfItIsWholeAndThisProgramsOwn(t *testing.T) {
+	dir, f := t.TempDir(), stored(t, "cat")
+	cfg := runtime.Config{CacheDir: dir, Compile: startCompileChild}
+	if err := newEngine(t, cfg).Compile(t.Context(), f.Wasm); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "rewritten", f.Digest[len("sha256:"):])
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := regexp.MustCompile(`"Program":"[0-9a-f]{64}"`)
+	if !program.Match(good) {
+		t.Fatalf("no program in %.100q", good)
+	}
+	flipped := bytes.Clone(good)
+	flipped[len(flipped)-9] ^= 1
+	for name, text := range map[string][]byte{
+		"whole": good, "cut": good[:len(good)/2], "empty": nil, "changed": flipped, "no JSON": []byte("{\n"),
+		"another program's": program.ReplaceAll(good, []byte(`"Program":"`+strings.Repeat("0", 64)+`"`)),
+		"no program's":      program.ReplaceAll(good, []byte(`"Program":""`)),
+	} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m := load(t, newEngine(t, cfg), f.Wasm, runtime.Spec{Args: f.Process})
+		if r, err := invoke(t, m, request("hello")); err != nil || r.body.String() != "hello" {
+			t.Errorf("%s: %q, %v", name, r.body.String(), err)
+		}
+		if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, good) {
+			t.Errorf("%s: not written anew (%v)", name, err)
+		}
 	}
 }

@@ -78,44 +78,46 @@ func (e *Engine) compile(c *code, wasm []byte) {
 	defer e.flights.Done()
 	defer e.release(c)
 	defer close(c.ready)
-	parsed, metered, err := prepare(wasm)
+	p, err := e.prepare(c.digest, wasm)
 	if err != nil {
 		c.err = err
 		return
 	}
-	if e.compiler != nil {
-		if c.err = e.compiler.fill(e.ctx, c.digest, metered); c.err != nil {
-			return
-		}
-	}
-	guest, err := e.wasm.CompileModule(e.ctx, metered)
+	guest, err := e.wasm.CompileModule(e.ctx, p.wasm)
 	if err != nil {
 		c.err = backends.Errorf(backends.ErrInvalid, "the module cannot be compiled: %w", err)
 		return
 	}
-	c.guest, c.facts = guest, parsed.Facts()
-	c.abi = abiOf(&c.facts)
-	c.early = c.abi == command && goResumable(&c.facts, wasm)
+	c.guest, c.facts, c.abi, c.early = guest, p.Facts, p.ABI, p.Early
 	if !c.facts.MemoryInit && !c.facts.DataDrop {
 		if c.bare, err = withoutData(guest); err != nil {
 			e.log.Warn("new instances of a module are slow", "error", err)
 		}
 	}
-	c.facts.Imports, c.facts.Exports, c.facts.Producers = nil, nil, nil // they hold on to the module's bytes
 }
 
-// prepare checks a module and rewrites it so that it can be stopped: what is compiled is never what was given.
-func prepare(wasm []byte) (*rewrite.Module, []byte, error) {
-	parsed, err := inspect(wasm)
-	if err != nil {
-		return nil, nil, err
+// prepare gives a module in the form that is compiled, and makes sure that a child has compiled it if children do.
+func (e *Engine) prepare(sum digest, wasm []byte) (*prepared, error) {
+	if e.compiler == nil {
+		return prepare(wasm)
 	}
-	facts := parsed.Facts()
-	metered, err := rewrite.Rewrite(parsed, rewrite.Options{Entry: abiOf(&facts) == command})
-	if err != nil {
-		return nil, nil, backends.Errorf(backends.ErrInvalid, "%w", err)
+	p, kept := e.compiler.prepared(sum), true
+	if p == nil {
+		var err error
+		if p, err = prepare(wasm); err != nil {
+			return nil, err
+		}
+		kept = false
 	}
-	return parsed, metered, nil
+	if err := e.compiler.fill(e.ctx, sum, p); err != nil {
+		return nil, err
+	}
+	if !kept {
+		if err := e.compiler.keep(sum, p); err != nil {
+			e.log.Warn("a module will be rewritten again", "error", err)
+		}
+	}
+	return p, nil
 }
 
 // release gives a compiled module back.

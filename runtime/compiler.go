@@ -43,6 +43,8 @@ type compiler struct {
 	wall   time.Duration
 	order  compileOrder
 	engine string // what compiled code depends on besides the module
+	// program is the build of this program, which rewritten modules depend on; empty = they are not kept.
+	program string
 
 	mu sync.Mutex // of what is noted
 }
@@ -58,17 +60,17 @@ func newCompiler(dir string, start func(ctx context.Context) *exec.Cmd) *compile
 	features := sha256.Sum256(fmt.Appendf(nil, "%s %+v %+v", goruntime.GOARCH, cpu.X86, cpu.ARM64))
 	c := &compiler{
 		dir: dir, start: start, wall: compileWall, engine: hex.EncodeToString(features[:8]),
-		turns: make(chan struct{}, max(1, goruntime.GOMAXPROCS(0)/2)),
-		order: compileOrder{CPUSeconds: uint64(compileCPU / time.Second), Memory: compileMemory},
+		turns:   make(chan struct{}, max(1, goruntime.GOMAXPROCS(0)/2)),
+		program: programID(),
+		order:   compileOrder{CPUSeconds: uint64(compileCPU / time.Second), Memory: compileMemory},
 	}
 	return c
 }
 
-// fill makes sure that the cache has the compiled code of wasm, what became of the module of that digest. ErrInvalid when it cannot be
+// fill makes sure that the cache has the compiled code of p, what became of the module of that digest. ErrInvalid when it cannot be
 // compiled within the budget.
-func (c *compiler) fill(ctx context.Context, module digest, wasm []byte) error {
-	sum := sha256.Sum256(wasm)
-	notePath := filepath.Join(c.dir, "notes", hex.EncodeToString(sum[:]))
+func (c *compiler) fill(ctx context.Context, module digest, p *prepared) error {
+	notePath := filepath.Join(c.dir, "notes", hex.EncodeToString(p.Sum[:]))
 	if _, ok := c.noted(notePath); ok {
 		return nil
 	}
@@ -83,7 +85,7 @@ func (c *compiler) fill(ctx context.Context, module digest, wasm []byte) error {
 		return fmt.Errorf("compile: %w", err)
 	}
 	defer os.RemoveAll(scratch)
-	if err := c.run(ctx, scratch, wasm); err != nil {
+	if err := c.run(ctx, scratch, p.wasm); err != nil {
 		return err
 	}
 	file, err := c.adopt(scratch)
