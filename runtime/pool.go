@@ -19,6 +19,9 @@ const (
 	sweepEvery = time.Second
 )
 
+// idleCost is what an idle instance takes besides pages of its own, in bytes: its native stack and what the engine knows of it.
+const idleCost = 24 << 10
+
 // pool keeps the idle instances of one module. The last one used is the next one used: its memory is warm, and the others can rest. Every
 // instance in it is in the state of the image.
 type pool struct {
@@ -124,7 +127,7 @@ func (m *Module) template() (wazero.CompiledModule, *image) {
 // instantiate gives the worker an instance, at the cost of idle ones of other functions when memory is short.
 func (m *Module) instantiate(w *worker) error {
 	err := w.instantiate(m)
-	if errors.Is(err, errMemoryBudget) && m.engine.evict(m) {
+	if errors.Is(err, backends.ErrUnavailable) && m.engine.evict(m) { // of the budget, or of the system's mappings
 		err = w.instantiate(m)
 	}
 	return err
@@ -169,7 +172,7 @@ func (m *Module) give(w *worker) {
 		m.discard(w)
 		return
 	}
-	w.mem.release(int64(w.left.bytes))
+	w.mem.release(idleCost + int64(w.left.bytes))
 	w.lean = false
 	p.mu.Lock() // Close waits for this call before it closes the pool
 	current := w.img == p.image
@@ -207,7 +210,7 @@ func (m *Module) rest(now time.Time) {
 				m.engine.log.Error("an idle instance could not be trimmed", "function", m.spec.Key.String(), "error", err)
 			}
 			w.left = residue{}
-			w.mem.release(0)
+			w.mem.release(idleCost)
 		}
 	}
 	p.mu.Unlock()
