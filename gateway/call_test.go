@@ -52,7 +52,7 @@ func testConfig() Config {
 
 // serve starts a gateway on a port of its own and gives its URL; it ends with
 // the test.
-func serve(t *testing.T, cfg Config) (*Gateway, string) {
+func serve(t testing.TB, cfg Config) (*Gateway, string) {
 	t.Helper()
 	g, err := New(cfg)
 	if err != nil {
@@ -280,7 +280,7 @@ func TestAnAnswerHasATypeAndItsDuration(t *testing.T) {
 		_, err := resp.Write(r.Body)
 		return err
 	}))
-	for given, want := range map[string]string{"": "text/plain; charset=utf-8", "application/json": "application/json"} {
+	for given, want := range map[string]string{"": "text/plain; charset=utf-8", "application/json": "application/json", "application/x-www-form-urlencoded": "text/plain; charset=utf-8"} {
 		resp, _ := do(t, "POST", url+"/function/cat", strings.NewReader("{}"), "Content-Type", given)
 		if got := resp.Header.Get("Content-Type"); got != want || resp.Header.Get("X-Duration-Seconds") != "1.234567" {
 			t.Errorf("%q: got %q after %s", given, got, resp.Header.Get("X-Duration-Seconds"))
@@ -313,5 +313,20 @@ func TestABodyIsReadWholeOrRefused(t *testing.T) {
 				t.Errorf("%d bytes %s: got %d and %d bytes", n, how, resp.StatusCode, len(text))
 			}
 		}
+	}
+}
+
+func TestACallWhoseFunctionIsReplacedUnderItRunsOnTheNewOne(t *testing.T) {
+	g, url := serve(t, testConfig())
+	setFunction(g, "f", handlerFunc(func(_ context.Context, _ *backends.Request, resp backends.Response) error {
+		resp.SetHeader([]byte("X-Old"), []byte("1"))
+		if _, err := resp.Write([]byte("old")); err != nil {
+			return err
+		}
+		setFunction(g, "f", echo)
+		return backends.ErrGone
+	}))
+	if resp, text := do(t, "POST", url+"/function/f", strings.NewReader("new")); resp.StatusCode != 200 || text != "new" || resp.Header.Get("X-Old") != "" {
+		t.Errorf("got %d %q %v", resp.StatusCode, text, resp.Header)
 	}
 }

@@ -96,7 +96,7 @@ func (x *transit) broken(err error, when string) error {
 		return backends.ErrCanceled
 	case errors.Is(err, os.ErrDeadlineExceeded) || err == fasthttp.ErrTimeout:
 		return backends.ErrDeadline
-	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
+	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) || err == errTruncated:
 		return backends.Errorf(errUpstream, "function %s closed the connection %s", x.r.key, when)
 	}
 	return backends.Errorf(errUpstream, "function %s broke the connection %s: %v", x.r.key, when, err)
@@ -178,7 +178,7 @@ func (x *transit) receive(timeout time.Duration) error {
 		}
 	}
 	for range maxInterim {
-		if err := h.Read(l.r); err != nil {
+		if err := readHead(l, h); err != nil {
 			return x.cut(err)
 		}
 		if code := h.StatusCode(); code >= 200 || code == http.StatusSwitchingProtocols {
@@ -202,6 +202,19 @@ func (x *transit) receive(timeout time.Duration) error {
 		h.SetConnectionClose()
 	}
 	return x.begin(ctx)
+}
+
+// readHead reads the head of an answer. fasthttp's parser would take an empty
+// line before it, and a status of 000 for 200.
+func readHead(l *link, h *fasthttp.ResponseHeader) error {
+	start, err := l.r.Peek(len("HTTP/1.1 200"))
+	if err != nil {
+		return err
+	}
+	if version := start[:len("HTTP/1.1 ")]; !bytes.Equal(version, []byte("HTTP/1.1 ")) && !bytes.Equal(version, []byte("HTTP/1.0 ")) || start[len(version)] == '0' {
+		return errors.New("its answer is not HTTP/1")
+	}
+	return h.Read(l.r)
 }
 
 // frame notes how the answer's body ends.
@@ -234,6 +247,11 @@ func (x *transit) begin(ctx *fasthttp.RequestCtx) error {
 		x.left = 0
 		x.hangUp()
 		return nil
+	}
+	if x.framing == byChunks && x.link.r.Buffered() > 0 {
+		if err := x.nextChunk(); err != nil { // while it can still be said
+			return x.cut(err)
+		}
 	}
 	if x.framing != byLength && !ctx.Request.Header.IsHTTP11() {
 		return x.collect(resp) // HTTP/1.0 knows no chunks

@@ -29,7 +29,7 @@ func replica(t *testing.T, h http.HandlerFunc) backends.Endpoint {
 }
 
 // rawReplica starts a server that hands each connection to f, which closes it.
-func rawReplica(t *testing.T, f func(net.Conn)) backends.Endpoint {
+func rawReplica(t testing.TB, f func(net.Conn)) backends.Endpoint {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -166,7 +167,9 @@ var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 // nextChunk reads up to the next chunk's data, or to the body's end.
 func (x *transit) nextChunk() error {
 	if x.inBody {
-		if line, err := x.readLine(); err != nil || len(line) > 0 {
+		if line, err := x.readLine(); err != nil {
+			return err
+		} else if len(line) > 0 {
 			return errTruncated
 		}
 	}
@@ -183,12 +186,15 @@ func (x *transit) nextChunk() error {
 		return nil
 	}
 	for trailers := 0; ; trailers += len(line) {
-		if line, err = x.readLine(); err != nil || trailers > linkBuffer {
-			return errTruncated
+		if line, err = x.readLine(); err != nil {
+			return err
 		}
 		if len(line) == 0 {
 			x.done = true
 			return nil
+		}
+		if bytes.IndexByte(line, ':') <= 0 || trailers > linkBuffer {
+			return errTruncated
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 
@@ -141,7 +142,7 @@ func (c *Call) Complete() {
 	}
 	if len(h.ContentType()) == 0 && len(c.resp.Body()) > 0 {
 		t := c.HTTP.Request.Header.ContentType()
-		if len(t) == 0 {
+		if len(t) == 0 || bytes.HasPrefix(t, formType) || bytes.HasPrefix(t, multipartType) {
 			t = plainText
 		}
 		h.SetContentTypeBytes(t)
@@ -150,6 +151,8 @@ func (c *Call) Complete() {
 
 var (
 	nameDuration     = []byte("X-Duration-Seconds")
+	formType         = []byte("application/x-www-form-urlencoded")
+	multipartType    = []byte("multipart/")
 	plainText        = []byte("text/plain; charset=utf-8")
 	nameServedBy     = []byte("X-Served-By")
 	nameServerTiming = []byte("Server-Timing")
