@@ -61,6 +61,8 @@ full: ## check at full scale (200 kills and the like); takes an hour
 release: ## static stripped binaries for Linux with checksums, in dist/
 	rm -rf dist && mkdir dist
 	for arch in amd64 arm64; do \
-		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -ldflags "-s -w $(LDFLAGS)" -o dist/hearth-linux-$$arch . || exit 1; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -ldflags "-s -w $(LDFLAGS)" -o dist/hearth-linux-$$arch . && \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -ldflags "-s -w -X main.version=$(VERSION)" -o dist/fwatchdog-linux-$$arch ./watchdog/fwatchdog || exit 1; \
 	done
-	cd dist && sha256sum hearth-linux-* | tee SHA256SUMS
+	cd dist && ls -l && sha256sum hearth-linux-* fwatchdog-linux-* | tee SHA256SUMS
+	@for f in dist/fwatchdog-linux-*; do [ $$(stat -c %s $$f) -le $$((15 << 20)) ] || { echo "$$f is larger than 15 MiB"; exit 1; }; done

@@ -59,7 +59,7 @@ func readmeCommands(t *testing.T, readme string) []string {
 			continue // what the test's own server stands for
 		}
 		commands = append(commands, strings.NewReplacer("./hearth ", "hearth ", "http://127.0.0.1:8080", "$OPENFAAS_URL",
-			"go build -o ", "go build -C $REPO -o $WORK/").Replace(command))
+			"go build -o ", "go build -C $REPO -o $WORK/", "deploy ./docs/", "deploy $REPO/docs/").Replace(command))
 	}
 	if len(commands) < 6 {
 		t.Fatalf("the README has only the commands %q", commands)
