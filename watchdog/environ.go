@@ -26,7 +26,7 @@ func FromEnviron(environ []string) (c Config, warnings []string, err error) {
 	}
 	c = Config{
 		Mode: Mode(e.text("streaming", "mode")), Network: "tcp", Environ: slices.Clone(environ), Log: os.Stderr,
-		Process: strings.Fields(e.text("", "function_process", "fprocess")),
+		Process: commandLine(e.text("", "function_process", "fprocess")),
 		Files:   e.text("/home/app/public", "static_path"), Module: e.text("", "wasm_module"), ReadyPath: e.text("", "ready_path"),
 		ReadTimeout: e.duration(defaultTimeout, "read_timeout"), WriteTimeout: e.duration(defaultTimeout, "write_timeout"),
 		ContentType: e.text("", "content_type"), MaxInflight: e.count(0, "max_inflight"),
@@ -56,6 +56,15 @@ func FromEnviron(environ []string) (c Config, warnings []string, err error) {
 	}
 	e.faults.AddErr(c.check())
 	return c, e.warnings, e.faults.Err()
+}
+
+// commandLine splits at each single space, as OpenFaaS' watchdogs do: nothing
+// is quoted, and two spaces have an empty argument between them.
+func commandLine(text string) []string {
+	if text = strings.TrimSpace(text); text == "" {
+		return nil
+	}
+	return strings.Split(text, " ")
 }
 
 // LockFile is the path of the lock file in an environment: below $TMPDIR, or

@@ -113,7 +113,7 @@ func (p *proxying) ask(x *exchange, body io.Reader, length int, upgrade bool) (*
 			return nil, nil, err
 		}
 		feed := p.send(x, c, body, length, upgrade)
-		if err = p.readHeader(x, c); err == nil {
+		if err = p.readHeader(x, c, upgrade); err == nil {
 			return c, feed, nil
 		}
 		c.Close()
@@ -213,7 +213,8 @@ func isStream(x *exchange) bool {
 }
 
 // readHeader reads the header of the answer, past those that only announce it.
-func (p *proxying) readHeader(x *exchange, c *upstreamConn) error {
+// One that switches protocols answers only who asked for that.
+func (p *proxying) readHeader(x *exchange, c *upstreamConn, upgrade bool) error {
 	h := &x.Response.Header
 	for {
 		if _, err := c.r.Peek(1); err != nil {
@@ -222,7 +223,10 @@ func (p *proxying) readHeader(x *exchange, c *upstreamConn) error {
 		if err := h.Read(c.r); err != nil {
 			return errors.Join(errAnswer, err)
 		}
-		if s := h.StatusCode(); s >= 200 || s == http.StatusSwitchingProtocols {
+		switch s := h.StatusCode(); {
+		case s == http.StatusSwitchingProtocols && !upgrade:
+			return errAnswer
+		case s >= 200, s == http.StatusSwitchingProtocols:
 			return nil
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,6 +71,9 @@ func start(t testing.TB, handler backends.Handler, environ ...string) *running {
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}
+	if path := os.Getenv("TEST_WATCHDOG"); path != "" {
+		return startOther(t, r, path, environ)
+	}
 	cfg.Log, cfg.StopDelay = r.log, 300*time.Millisecond
 	r.cfg = cfg
 	w, err := New(cfg, handler)
@@ -101,17 +105,52 @@ func start(t testing.TB, handler backends.Handler, environ ...string) *running {
 		transport.CloseIdleConnections()
 	}
 	t.Cleanup(r.stop)
+	r.awaitHealth(t)
+	return r
+}
+
+func (r *running) awaitHealth(t testing.TB) {
+	t.Helper()
 	for begin := time.Now(); ; time.Sleep(2 * time.Millisecond) {
 		if resp, err := r.Get("http://f/_/health"); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == 200 {
-				return r
+				return
 			}
 		}
 		if time.Since(begin) > 15*time.Second {
 			t.Fatalf("not healthy; the log says\n%s", r.log)
 		}
 	}
+}
+
+// startOther runs another watchdog's program in place of ours: with
+// TEST_WATCHDOG, go test -parallel 1 -run Contract shows how they differ.
+func startOther(t testing.TB, r *running, path string, environ []string) *running {
+	t.Helper()
+	addr := freeAddr(t)
+	cmd := exec.Command(path)
+	_, port, _ := net.SplitHostPort(addr)
+	cmd.Env = append(environ, "port="+port)
+	cmd.Stdout, cmd.Stderr = r.log, r.log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{DisableCompression: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	}}
+	r.Client = &http.Client{Transport: transport, Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	var once sync.Once
+	r.stop = func() {
+		once.Do(func() {
+			transport.CloseIdleConnections()
+			cmd.Process.Kill()
+			cmd.Wait()
+		})
+	}
+	t.Cleanup(r.stop)
+	r.awaitHealth(t)
+	return r
 }
 
 // do makes one request. Headers are "Name: value".
@@ -162,7 +201,7 @@ func TestAProcessPerRequestKeepsTheContract(t *testing.T) {
 		"streaming: the body is the input, the output the answer":    {env: []string{"fprocess=cat"}, body: "hello", status: 200, want: "hello", header: "Content-Type: application/octet-stream"},
 		"streaming: no duration":                                     {env: []string{"fprocess=cat"}, status: 200, header: "-X-Duration-Seconds"},
 		"streaming: content_type":                                    {env: []string{"fprocess=cat", "content_type=text/x"}, body: "x", status: 200, want: "x", header: "Content-Type: text/x"},
-		"streaming: function_process goes before fprocess":           {env: []string{"fprocess=false", "function_process=echo one  two"}, status: 200, want: "one two\n"},
+		"streaming: function_process goes before fprocess":           {env: []string{"fprocess=false", "function_process=echo one  two"}, status: 200, want: "one  two\n"},
 		"streaming: a failure after output is a success":             {env: []string{script("echo out; exit 3")}, status: 200, want: "out\n", logged: "exit status 3"},
 		"streaming: a failure without a word is one":                 {env: []string{script("exit 3")}, status: 500, want: "exit status 3"},
 		"streaming: standard error goes to the log":                  {env: []string{script("echo oops >&2; echo out")}, status: 200, want: "out\n", logged: " stderr: oops\n"},
