@@ -178,12 +178,13 @@ func (e *emitter) owed(cost uint32, before int) {
 		e.pay(before)
 	}
 	e.debt.path.owed += int32(cost)
+	e.debt.path.mean += int32(cost)
 }
 
 func (e *emitter) pay(before int) {
 	e.copyTo(before)
 	e.charge(int64(e.debt.path.owed), e.fuelTail)
-	e.debt.path.owed = 0
+	e.debt.path.owed, e.debt.path.mean = 0, 0
 }
 
 func (e *emitter) instruction(in *instruction) {

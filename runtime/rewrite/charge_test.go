@@ -135,21 +135,21 @@ func TestSmallCalleesArePaidForByTheirCallers(t *testing.T) {
 	})
 }
 
-func TestDebtIsTheMostOfAllPaths(t *testing.T) {
+func TestDebtFollowsAllPaths(t *testing.T) {
 	var d debt
-	d.path.owed = 10
+	d.path.owed, d.path.mean = 10, 10
 	d.open(opIf, false)
-	d.path.owed += 5
+	d.path.owed, d.path.mean = 15, 15
 	d.branch(1) // leaves the function owing 15
 	d.stop()
 	d.alternative()
 	if d.path.owed != 10 {
 		t.Errorf("the else begins with %d, want 10", d.path.owed)
 	}
-	d.path.owed += 100
+	d.path.owed, d.path.mean = 110, 110
 	d.path.called = true
 	d.close()
-	if d.path != (path{110, true}) {
+	if d.path != (path{110, 110, true}) {
 		t.Errorf("behind the if: %+v, want the else alone", d.path)
 	}
 	d.open(opLoop, false)
@@ -158,15 +158,15 @@ func TestDebtIsTheMostOfAllPaths(t *testing.T) {
 	}
 	d.open(opBlock, false)
 	d.branch(0)
-	d.path = path{owed: 3, called: true}
+	d.path = path{owed: 3, mean: 3, called: true}
 	d.close()
-	if d.path != (path{110, false}) {
+	if d.path != (path{110, 57, false}) {
 		t.Errorf("behind the block: %+v, want the most of both ways and no sure call", d.path)
 	}
 	d.close()
 	d.close()
-	if d.most != 110 {
-		t.Errorf("owed %d at most, want 110", d.most)
+	if d.most != 57 {
+		t.Errorf("owed %d at most, want 57", d.most)
 	}
 	if d.reset(); d.most != 0 || len(d.scopes) != 0 || d.path.owed != 0 {
 		t.Errorf("reset left %+v", d)

@@ -1,21 +1,29 @@
 package rewrite
 
-// debt follows what a function owes while its body is written: the most that any path to the current instruction has
-// done since it last paid. It pays at the back edges of loops and where too much has come together; what is left where
+// debt follows what a function owes while its body is written, for what the paths to the current instruction have done
+// since they last paid. It pays at the back edges of loops and where too much has come together; what is left where
 // the function is left, or calls, has been paid at its entry.
+//
+// Where paths of unlike cost meet, the most of them decides when too much has come together, and their mean what is
+// paid at a back edge or entry, but no less than a quarter of the most: a switch in a loop would otherwise pay in every
+// turn for all of its cases, and programs full of such loops yield all the time.
 type debt struct {
 	path   path
 	scopes []openBlock
-	most   int32 // that was owed at an exit or a call
+	most   int32 // that was due at an exit or a call
 }
 
-// path is what all paths to an instruction have in common at worst.
+// path is what the paths to an instruction have in common.
 type path struct {
-	owed   int32 // -1 = nothing gets here
-	called bool  // since the last loop header, a function that charges at its entry
+	owed   int32 // at most; -1 = nothing gets here
+	mean   int32
+	called bool // on all of them, since the last loop header: a function that charges at its entry
 }
 
 var nowhere = path{owed: -1}
+
+// due is what to pay for the path.
+func (p path) due() int32 { return max(p.mean, p.owed/4) }
 
 // openBlock is a block that has not ended.
 type openBlock struct {
@@ -32,7 +40,7 @@ func join(a, b path) path {
 	case b.owed < 0:
 		return a
 	}
-	return path{max(a.owed, b.owed), a.called && b.called}
+	return path{max(a.owed, b.owed), (a.mean + b.mean + 1) / 2, a.called && b.called}
 }
 
 func (d *debt) reset() { *d = debt{scopes: d.scopes[:0]} }
@@ -87,7 +95,7 @@ func (d *debt) branch(label uint32) {
 }
 
 // leave notes that control leaves the function, for good or into a call.
-func (d *debt) leave() { d.most = max(d.most, d.path.owed) }
+func (d *debt) leave() { d.most = max(d.most, d.path.due()) }
 
 // stop says that control does not get behind the current instruction.
 func (d *debt) stop() { d.path = nowhere }

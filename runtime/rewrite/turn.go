@@ -80,14 +80,14 @@ func (e *emitter) payBeside(in *instruction) {
 	e.body = append(e.body, byte(opIf), 0x40, byte(opElse))
 	e.rechargeLoop()
 	e.body = append(e.body, byte(opEnd))
-	e.debt.path.owed = 0
+	e.debt.path.owed, e.debt.path.mean = 0, 0
 }
 
 // turn takes the debt from the loops' credit and pushes whether there was enough.
 func (e *emitter) turn() {
 	a := (*assembler)(&e.body)
 	a.op(opLocalGet, e.credit)
-	a.i32(e.debt.path.owed)
+	a.i32(max(e.debt.path.due(), 1))
 	a.op(opI32Sub)
 	a.op(opLocalTee, e.credit)
 	a.i32(-loopCredit)
