@@ -20,11 +20,18 @@ func awaitProof(tb testing.TB, m *runtime.Module) bool {
 	return m.FrozenEarly()
 }
 
+// One engine, because compiling a Go program takes longer than all the rest.
+func TestGoProgramsAreFrozenAfterTheirRuntimeHasStarted(t *testing.T) {
+	e, wasm := newEngine(t, runtime.Config{}), guests.Go(t, "draw")
+	t.Run("a frozen program draws anew in every call", func(t *testing.T) { drawsAnew(t, e, wasm) })
+	t.Run("a program is resumed where its owner says", func(t *testing.T) { resumedWhereSaid(t, e, wasm) })
+	t.Run("closing does not wait for a proof", func(t *testing.T) { closesWhileProving(t, e, wasm) })
+}
+
 // A Go program frozen with its runtime started answers every call as if it had just started: with random numbers, an order of maps and a
 // time of its own.
-func TestAFrozenGoProgramDrawsAnewInEveryCall(t *testing.T) {
-	e := newEngine(t, runtime.Config{})
-	m := load(t, e, guests.Go(t, "draw"), runtime.Spec{Env: map[string]string{"greeting": "hi"}})
+func drawsAnew(t *testing.T, e *runtime.Engine, wasm []byte) {
+	m := load(t, e, wasm, runtime.Spec{Env: map[string]string{"greeting": "hi"}})
 	if !awaitProof(t, m) || m.Stats().Resumed != runtime.ResumedInput {
 		t.Fatalf("the program was not frozen early but at %s", m.Stats().Resumed)
 	}
@@ -123,10 +130,7 @@ func TestAProofIsMadeOnce(t *testing.T) {
 }
 
 // A module can be closed while it is still being tried out.
-func TestClosingDoesNotWaitForAProof(t *testing.T) {
-	e := newEngine(t, runtime.Config{})
-	wasm := guests.Go(t, "draw")
-	load(t, e, wasm, runtime.Spec{}) // compiles it
+func closesWhileProving(t *testing.T, e *runtime.Engine, wasm []byte) {
 	for range 5 {
 		m := load(t, e, wasm, runtime.Spec{})
 		if err := m.Close(); err != nil {
@@ -134,6 +138,34 @@ func TestClosingDoesNotWaitForAProof(t *testing.T) {
 		}
 		if s := m.Stats(); s.Instances != 0 {
 			t.Errorf("%d instances left", s.Instances)
+		}
+	}
+}
+
+// Asked to, a program is resumed at its first read of input, and draws nothing anew before that.
+func resumedWhereSaid(t *testing.T, e *runtime.Engine, wasm []byte) {
+	for _, c := range []struct {
+		resume  string
+		resumes bool
+		early   bool
+		at      runtime.Resumption
+	}{
+		{runtime.ResumeOff, false, false, runtime.ResumedStart},
+		{runtime.ResumeEnv, true, false, runtime.ResumedCall},
+		{runtime.ResumeStdin, true, false, runtime.ResumedInput},
+		{runtime.ResumeAuto, true, true, runtime.ResumedInput},
+	} {
+		m := load(t, e, wasm, runtime.Spec{Resume: c.resume, Env: map[string]string{"greeting": "hi"}})
+		if early := awaitProof(t, m); early != c.early {
+			t.Errorf("%s: frozen early because nobody saw a difference: %v", c.resume, early)
+		}
+		for range 3 {
+			if r, err := invoke(t, m, request("draw")); err != nil || !strings.HasSuffix(r.body.String(), "greeting=hi\n") {
+				t.Errorf("%s: %q, %v", c.resume, r.body.String(), err)
+			}
+		}
+		if m.Resumes() != c.resumes || m.Stats().Resumed != c.at {
+			t.Errorf("%s: the program is resumed: %v, at %s", c.resume, m.Resumes(), m.Stats().Resumed)
 		}
 	}
 }

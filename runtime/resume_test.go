@@ -144,35 +144,6 @@ func TestProgramsOfOthersAreResumed(t *testing.T) {
 	}
 }
 
-// Asked to, a program is resumed at its first read of input, and draws nothing anew before that.
-func TestAProgramIsResumedWhereItsOwnerSays(t *testing.T) {
-	e := newEngine(t, runtime.Config{})
-	for _, c := range []struct {
-		resume  string
-		resumes bool
-		early   bool
-		at      runtime.Resumption
-	}{
-		{runtime.ResumeOff, false, false, runtime.ResumedStart},
-		{runtime.ResumeEnv, true, false, runtime.ResumedCall},
-		{runtime.ResumeStdin, true, false, runtime.ResumedInput},
-		{runtime.ResumeAuto, true, true, runtime.ResumedInput},
-	} {
-		m := load(t, e, guests.Go(t, "draw"), runtime.Spec{Resume: c.resume, Env: map[string]string{"greeting": "hi"}})
-		if early := awaitProof(t, m); early != c.early {
-			t.Errorf("%s: frozen early because nobody saw a difference: %v", c.resume, early)
-		}
-		for range 3 {
-			if r, err := invoke(t, m, request("draw")); err != nil || !strings.HasSuffix(r.body.String(), "greeting=hi\n") {
-				t.Errorf("%s: %q, %v", c.resume, r.body.String(), err)
-			}
-		}
-		if m.Resumes() != c.resumes || m.Stats().Resumed != c.at {
-			t.Errorf("%s: the program is resumed: %v, at %s", c.resume, m.Resumes(), m.Stats().Resumed)
-		}
-	}
-}
-
 func BenchmarkResume(b *testing.B) {
 	for _, name := range []string{"hello", "cat", "env"} {
 		for _, path := range append(runtime.RestorePaths(), runtime.ResumeOff) {
