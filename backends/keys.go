@@ -16,6 +16,7 @@ const (
 	KeyOutput      = "com.hearth.output"
 	KeyCallLog     = "com.hearth.call-log"
 	KeyResume      = "com.hearth.resume"
+	KeyState       = "com.hearth.state"
 	KeyDigest      = "com.hearth.digest"
 
 	KeyScaleWindow         = "com.hearth.scale.window"
@@ -55,6 +56,10 @@ func Keys() []KeyDoc {
 				"variables, time, random numbers); stdin: at its first read of input, with the function's own variables and one time and one " +
 				"set of random numbers before that for all calls; auto: as env, and Go programs as stdin where that was seen to make no difference",
 			isOneOf("auto", "stdin", "env", "off")},
+		{KeyState, "fresh or keep", "fresh",
+			"fresh: every call starts in the state the function was deployed in; keep: an instance goes into its next call as the last one left it. " +
+				"Calls at the same time have instances of their own, and an instance can go at any time: keep caches there, not data",
+			isOneOf("fresh", "keep")},
 		{KeyDigest, "set by the platform", "",
 			"sha256 of the module that runs", nil},
 		{KeyScaleWindow, "a duration from 1s to 5m", "10s",

@@ -69,6 +69,7 @@ type reactor struct {
 	initialised
 	fresh  *rand.ChaCha8 // seeds its generators
 	engine engine        // of a script
+	owned  owned         // by the host in the memory of one that keeps its state
 }
 
 // initialised is what is known of an instance that can take requests. It holds for every instance made from its image.
@@ -92,6 +93,7 @@ func (m *Module) start(w *worker) error {
 		}
 		if !proven || p.fresh {
 			w.bind(m, ready)
+			w.unfit = !m.spec.Keep
 			return nil
 		}
 		if img, ready, err = m.firstImage(w, ready); err != nil {

@@ -79,7 +79,7 @@ type script struct {
 // engine is what is called of an instance.
 type engine struct {
 	malloc, newString, newBuffer, getString, call, exception, runJobs api.Function
-	buffer, bufferSize                                                api.Function
+	buffer, bufferSize, free, freeValue, freeText                     api.Function
 	stack                                                             [8]uint64
 }
 
@@ -89,6 +89,7 @@ func bindEngine(mod api.Module) engine {
 		malloc: f(quickjs.Malloc), newString: f(quickjs.NewString), newBuffer: f(quickjs.NewArrayBuffer), getString: f(quickjs.GetString),
 		call: f(quickjs.Call), exception: f(quickjs.Exception), runJobs: f(quickjs.RunJobs),
 		buffer: f(quickjs.ArrayBuffer), bufferSize: f(quickjs.ArrayBufferSize),
+		free: f(quickjs.Free), freeValue: f(quickjs.FreeValue), freeText: f(quickjs.FreeCString),
 	}
 }
 
@@ -128,7 +129,10 @@ func (w *worker) value(context uint32, p []byte) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	return w.invoke(w.reactor.engine.newString, context, at)
+	w.own(ownedBlock, at)
+	v, err := w.invoke(w.reactor.engine.newString, context, at)
+	w.own(ownedValue, v)
+	return v, err
 }
 
 // text reads a value as a string; it is valid until the engine runs again.
@@ -137,6 +141,7 @@ func (w *worker) text(context, value uint32) ([]byte, error) {
 	if err != nil || at == 0 {
 		return nil, err
 	}
+	w.own(ownedText, at)
 	return cString(*w.state.buffer, at), nil
 }
 
@@ -165,6 +170,7 @@ func (w *worker) apply(s *script, f uint32, args ...uint32) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
+	w.own(ownedValue, result)
 	return result, w.raised(s, result)
 }
 
@@ -179,6 +185,8 @@ func (w *worker) raised(s *script, value uint32) error {
 	if s.show == 0 {
 		return errEngineBroken // in the prelude itself
 	}
+	w.threw = true
+	w.own(ownedValue, thrown)
 	room, ok := part(*w.state.buffer, s.arguments, 4)
 	if !ok {
 		return errEngineBroken
@@ -188,6 +196,7 @@ func (w *worker) raised(s *script, value uint32) error {
 	if err != nil {
 		return err
 	}
+	w.own(ownedValue, shown)
 	text, err := w.text(s.context, shown)
 	if err != nil {
 		return err
@@ -254,6 +263,18 @@ func texts(secrets map[string][]byte) map[string]string {
 
 // evaluateCall lets the function answer the request of the worker's call.
 func (w *worker) evaluateCall() error {
+	w.reactor.owned.keeps = w.call.module.spec.Keep
+	err := w.answerCall()
+	if w.reactor.owned.keeps && (err == nil || w.threw) {
+		if e := w.disown(); e != nil {
+			w.threw = false // it is no instance to go on with
+			err = e
+		}
+	}
+	return err
+}
+
+func (w *worker) answerCall() error {
 	r, c := &w.reactor, &w.call
 	s, q := &r.script, c.req
 	r.header = append(append(append(r.header[:0], q.Method...), '\n'), q.Path...)
@@ -270,6 +291,7 @@ func (w *worker) evaluateCall() error {
 		text, err = w.value(s.context, q.Body)
 	} else if raw, err = w.hold(q.Body); err == nil {
 		raw, err = w.invoke(r.engine.newBuffer, s.context, raw, uint32(len(q.Body)))
+		w.own(ownedValue, raw)
 	}
 	if err != nil {
 		return err
@@ -293,6 +315,7 @@ func (w *worker) evaluateCall() error {
 func (w *worker) settle(s *script) ([]byte, error) {
 	failed, err := w.invoke(w.reactor.engine.runJobs, s.runtime, math.MaxUint32, s.arguments)
 	if err == nil {
+		w.own(ownedValue, failed)
 		err = w.raised(s, failed)
 	}
 	if err != nil {
@@ -361,6 +384,7 @@ func (w *worker) scriptAnswer(s *script, answer []byte) error {
 	if err != nil {
 		return err
 	}
+	w.own(ownedBlock, at)
 	body, ok := part(*w.state.buffer, at, size)
 	if !ok {
 		return errEngineBroken
@@ -418,11 +442,12 @@ func (e *Engine) provideScripts(ctx context.Context) error {
 }
 
 // resizeHeap(bytes) -> 1 if the memory now has them.
-func resizeHeap(_ context.Context, guest api.Module, stack []uint64) {
+func resizeHeap(ctx context.Context, guest api.Module, stack []uint64) {
 	mem, want := guest.Memory(), uint32(stack[0])
 	stack[0] = 0
 	if have := mem.Size(); want > have {
 		if _, ok := mem.Grow((want - have + wasmPage - 1) / wasmPage); !ok {
+			callOf(ctx).starved = true
 			return
 		}
 	}
@@ -456,11 +481,17 @@ func scriptHost(ctx context.Context, guest api.Module, stack []uint64) {
 		if err != nil {
 			panic(err)
 		}
+		if len(results) == 0 {
+			return 0
+		}
 		return results[0]
 	}
 	argument := func(i uint64) []byte {
+		at := call(quickjs.GetString, context, call(quickjs.Argument, argv, i))
 		mem, _ := guest.Memory().Read(0, guest.Memory().Size())
-		return cString(mem, uint32(call(quickjs.GetString, context, call(quickjs.Argument, argv, i))))
+		text := bytes.Clone(cString(mem, uint32(at)))
+		call(quickjs.FreeCString, context, at)
+		return text
 	}
 	switch string(argument(0)) {
 	case "log":
@@ -479,5 +510,6 @@ func scriptHost(ctx context.Context, guest api.Module, stack []uint64) {
 		text[len(text)-1] = 0
 		guest.Memory().Write(uint32(at), text)
 		stack[0] = call(quickjs.NewString, context, at)
+		call(quickjs.Free, at)
 	}
 }

@@ -23,6 +23,7 @@ type Spec struct {
 	Answer     int64             // bytes an answer may have; 0 = 32 MiB
 	CGI        bool              // the answer begins with a CGI header block
 	Resume     string            // where calls take up the program, see the Resume constants; empty = ResumeAuto
+	Keep       bool              // an instance goes into its next call as the last one left it; not for commands
 	ClassicLog bool              // log the two lines per call of OpenFaaS' classic watchdog
 	Log        func(line []byte) // takes one line of the function's log, valid only during the call; nil drops them
 }
@@ -75,6 +76,11 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 	c, err := e.acquire(ctx, wasm)
 	if err != nil {
 		return nil, err
+	}
+	if spec.Keep && c.abi == command {
+		e.release(c)
+		return nil, &backends.FieldError{Field: backends.KeyState, Value: "keep",
+			Allowed: "fresh for a command, which ends with its call; a reactor (exports alloc and handle) or a function in JavaScript can keep state"}
 	}
 	pages := min(spec.Memory/wasmPage, maxPages)
 	if least := int64(c.facts.MemoryMin); least > pages || pages == 0 {

@@ -23,7 +23,7 @@ const (
 const idleCost = 24 << 10
 
 // pool keeps the idle instances of one module. The last one used is the next one used: its memory is warm, and the others can rest. Every
-// instance in it is in the state of the image.
+// instance in it is in the state of the image, but for functions that keep their state.
 type pool struct {
 	mu    sync.Mutex
 	idle  []*worker
@@ -163,8 +163,15 @@ func (m *Module) give(w *worker) {
 	if w.instance == nil {
 		return
 	}
-	if w.unfit || p.fresh || w.hoards() {
+	keep := m.spec.Keep
+	if w.unfit || p.fresh && !keep || w.hoards() {
 		m.discard(w)
+		return
+	}
+	if keep {
+		p.mu.Lock()
+		p.idle = append(p.idle, w)
+		p.mu.Unlock()
 		return
 	}
 	if err := w.restore(m.engine.restorer); err != nil {
@@ -190,12 +197,16 @@ func (m *Module) discard(w *worker) {
 	w.close(context.Background())
 }
 
-// rest trims instances idle for long, the oldest first, and closes those idle for longer.
+// rest trims instances idle for long, the oldest first, and closes those idle for longer. What instances keep must not be trimmed, and
+// the last one stays.
 func (m *Module) rest(now time.Time) {
-	p := &m.pool
+	p, closable := &m.pool, 0
 	p.mu.Lock()
 	old := 0
-	for old < len(p.idle) && now.Sub(p.idle[old].since) > closeAfter {
+	if closable = len(p.idle); m.spec.Keep {
+		closable--
+	}
+	for old < closable && now.Sub(p.idle[old].since) > closeAfter {
 		old++
 	}
 	gone := append([]*worker(nil), p.idle[:old]...)
@@ -204,7 +215,7 @@ func (m *Module) rest(now time.Time) {
 		if now.Sub(w.since) <= trimAfter {
 			break
 		}
-		if !w.lean { // under the mutex: nobody may take it meanwhile
+		if !w.lean && !m.spec.Keep { // under the mutex: nobody may take it meanwhile
 			w.lean = true
 			if err := w.mem.drop(0, w.mem.touched); err != nil {
 				m.engine.log.Error("an idle instance could not be trimmed", "function", m.spec.Key.String(), "error", err)

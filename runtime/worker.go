@@ -25,6 +25,7 @@ type worker struct {
 	since     time.Time    // it went idle
 	lean      bool         // it was trimmed since then
 	unfit     bool         // for another call
+	threw     bool         // the function raised an exception, which is no reason to give its instance up
 	adopting  *image       // which the new instance must get before it is run: it has no data of its own
 }
 
@@ -64,6 +65,7 @@ func (w *worker) instantiate(m *Module) error {
 func (w *worker) enter() error {
 	c := &w.call
 	c.counter.Set(freshCounter)
+	w.threw = false
 	var err error
 	switch c.module.code.abi {
 	case command:
@@ -75,7 +77,8 @@ func (w *worker) enter() error {
 	}
 	if err != nil {
 		// The engine keeps the stack it grew.
-		w.unfit = w.unfit || errors.Is(err, errStack) || strings.Contains(err.Error(), "stack overflow")
+		w.unfit = w.unfit || errors.Is(err, errStack) || strings.Contains(err.Error(), "stack overflow") ||
+			c.module.spec.Keep && (!w.threw || c.starved)
 		err = c.verdict(err)
 	}
 	if err == nil {

@@ -20,6 +20,7 @@ func (b *hosted) spec(ctx context.Context, f backends.Function, d defaults) (run
 		Answer:     h.cfg.MaxAnswer,
 		CGI:        valueOf(f, d, backends.KeyOutput) == "cgi",
 		Resume:     valueOf(f, d, backends.KeyResume),
+		Keep:       valueOf(f, d, backends.KeyState) == "keep",
 		ClassicLog: d.classicLog,
 	}
 	if len(s.Args) == 0 {
