@@ -6,12 +6,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"hearth/backends"
+	"hearth/gateway/http1"
 )
 
 // Times of a stream of logs. An empty line, which readers of NDJSON skip,
@@ -133,7 +133,7 @@ func (s *logStream) take(item logItem, ok bool) {
 
 // look ends the stream if the client has gone, and breaks a long silence.
 func (s *logStream) look() {
-	if hasLeft(s.conn) {
+	if http1.Gone(s.conn) {
 		s.err = net.ErrClosed
 		return
 	}
@@ -148,31 +148,4 @@ func (s *logStream) Close() error {
 	s.lookOut.Stop()
 	<-s.ended
 	return nil
-}
-
-// hasLeft reports whether the peer has closed its side. It looks at the socket
-// without taking anything from it; where there is none to look at it says no.
-func hasLeft(conn net.Conn) bool {
-	for {
-		inner, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		conn = inner.NetConn()
-	}
-	socket, ok := conn.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return true // closed on our side
-	}
-	left := false
-	err = raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		left = n == 0 && err == nil || err == syscall.ECONNRESET
-	})
-	return left || err != nil
 }

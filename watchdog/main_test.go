@@ -136,6 +136,7 @@ func TestArgumentsAndBadEnvironmentsAreAnswered(t *testing.T) {
 }
 
 func TestTheHealthcheckFindsTheLockFileOfARunningWatchdog(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	startProgram(t, "fprocess=cat", "TMPDIR="+dir)
 	eventually(t, "the lock file", func() bool {
@@ -144,6 +145,7 @@ func TestTheHealthcheckFindsTheLockFileOfARunningWatchdog(t *testing.T) {
 }
 
 func TestProcessesThatAFunctionLeavesBehindDoNotStayZombies(t *testing.T) {
+	t.Parallel()
 	script := filepath.Join(t.TempDir(), "script")
 	writeFile(t, script, "(sleep 0.3 >/dev/null 2>&1 </dev/null &)\necho $$")
 	p := startProgram(t, "fprocess=/bin/sh "+script, "mode=serializing")
@@ -195,6 +197,7 @@ func TestWhateverAFunctionWritesMemoryAndLinesAreBounded(t *testing.T) {
 func TestAClientThatLeavesEndsTheProcess(t *testing.T) {
 	for _, mode := range []string{"streaming", "serializing", "classic"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			script, pidFile := filepath.Join(dir, "script"), filepath.Join(dir, "pid")
 			writeFile(t, script, "echo $$ > "+pidFile+".new; mv "+pidFile+".new "+pidFile+"; sleep 60 & wait")

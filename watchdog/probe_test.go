@@ -149,6 +149,7 @@ func TestAHandlerIsServedAndItsErrorsAreSaid(t *testing.T) {
 }
 
 func TestAStopLosesNoRequestAndTellsTheFunctionLast(t *testing.T) {
+	t.Parallel()
 	r := startProxy(t, "healthcheck_interval=600ms")
 	slow := make(chan string, 1)
 	go func() {
@@ -192,6 +193,7 @@ func TestAStopLosesNoRequestAndTellsTheFunctionLast(t *testing.T) {
 }
 
 func TestAFunctionThatIgnoresSIGTERMIsKilled(t *testing.T) {
+	t.Parallel()
 	r := startProxy(t, "TEST_STUBBORN=yes")
 	begin := time.Now()
 	r.stop()

@@ -111,6 +111,7 @@ func TestManyRequestsAtOnceGetEachItsOwnAnswer(t *testing.T) {
 }
 
 func TestEventsComeWhenTheyAreSent(t *testing.T) {
+	t.Parallel()
 	r := startProxy(t, "exec_timeout=100ms")
 	req, _ := http.NewRequest("GET", "http://f/events", nil)
 	req.Header.Set("Accept", "text/event-stream")
@@ -150,6 +151,7 @@ func TestAnAnswerThatIsCutIsCutForTheClientToo(t *testing.T) {
 }
 
 func TestAClientThatLeavesEndsTheFunctionsRequest(t *testing.T) {
+	t.Parallel()
 	r := startProxy(t)
 	ctx, leave := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer leave()
@@ -171,6 +173,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 }
 
 func TestAFunctionThatDiesIsStartedAgainAndTheWatchdogLives(t *testing.T) {
+	t.Parallel()
 	r := startProxy(t)
 	for range 3 {
 		if resp, text := r.do(t, "POST", "/die", nil); resp.StatusCode != 500 || text != "" || resp.Header.Get("X-Openfaas-Internal") != "of-watchdog" {

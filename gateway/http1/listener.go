@@ -174,6 +174,14 @@ func (c *Conn) end() {
 	c.mu.Unlock()
 }
 
+// Gone reports whether the client of a connection has ended its side.
+func Gone(c net.Conn) bool {
+	if inner := connOf(c); inner != nil {
+		c = inner.Conn
+	}
+	return closedByPeer(c)
+}
+
 // closedByPeer looks at a socket without taking anything from it.
 func closedByPeer(c net.Conn) (closed bool) {
 	if t, ok := c.(*tls.Conn); ok {
