@@ -149,3 +149,44 @@ func TestRaisingALimitLetsThoseWhoWaitRun(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAFunctionUnderFourTimesItsLoadStillAnswersAsManyAsItCan(t *testing.T) {
+	g, url := serve(t, testConfig())
+	const each = 5 * time.Millisecond
+	setFunction(g, "f", handlerFunc(func(context.Context, *backends.Request, backends.Response) error {
+		time.Sleep(each)
+		return nil
+	}), policy(backends.KeyMaxInflight, "4", backends.KeyMaxQueue, "8"))
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	defer client.CloseIdleConnections()
+	var wg sync.WaitGroup
+	var ok, refused atomic.Int64
+	for range 48 { // 4 run, 8 wait, the others are refused and come again
+		wg.Go(func() {
+			for ok.Load() < 400 {
+				resp, err := client.Get(url + "/function/f")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp.Body.Close()
+				switch resp.StatusCode {
+				case 200:
+					ok.Add(1)
+				case 429:
+					refused.Add(1)
+					time.Sleep(each)
+				default:
+					t.Errorf("got %d", resp.StatusCode)
+				}
+			}
+		})
+	}
+	start := time.Now()
+	wg.Wait()
+	t.Logf("%d answers in %s, at best %s; %d refused", ok.Load(), time.Since(start), each*time.Duration(ok.Load())/4, refused.Load())
+	r := g.table.lookup([]byte("f"))
+	if refused.Load() == 0 || r.gate.running.Load() != 0 || r.gate.queued.Load() != 0 {
+		t.Errorf("%d refused, %d in the gate", refused.Load(), r.gate.running.Load()+r.gate.queued.Load())
+	}
+}

@@ -39,7 +39,13 @@ func (x *transit) forward(t *target) error {
 		if x.call.Err() == context.Canceled {
 			return backends.ErrCanceled
 		}
+		if errors.Is(err, errAllBusy) {
+			till, _ = x.call.Deadline() // a place will become free, unlike a replica that is gone
+		}
 		if time.Now().After(till) {
+			if errors.Is(err, errAllBusy) {
+				return errQueueSlow
+			}
 			return backends.Errorf(errUpstream, "function %s cannot be reached: %v", x.r.key, err)
 		}
 		select {
