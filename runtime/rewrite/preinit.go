@@ -12,7 +12,7 @@ type Image struct {
 type Global struct{ Lo, Hi uint64 }
 
 // Preinitialise returns a module whose fresh instances are in the state of image, provided that whoever allocates
-// their memory puts its contents there. m is a parsed result of Rewrite. Its start section goes, its memory begins
+// their memory puts its contents there. m is a parsed result of Rewrite (under limits with room for what that added). Its start section goes, its memory begins
 // with image.Pages, its mutable globals with the captured values (the counter without fuel, as ever), and its data
 // segments become empty, or go altogether when no code names one: applying them is most of the time and space a fresh
 // instance of a large program takes.

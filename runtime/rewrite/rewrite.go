@@ -15,11 +15,11 @@ type Options struct {
 // Rewrite returns the module changed so that it can always be stopped: it counts what it does, and calls the import
 // hearth.yield, ()->(), when its allowance is spent. Counter says what the runtime has to do then.
 //
-// Every loop header and every function that recurses or is long charges the cost of the code that runs before the
-// next such point. Functions that recurse charge the native stack they take, and give it back. The bulk instructions
-// memory.fill, copy and init and table.fill, copy and init become calls of added functions that do the same in pieces
-// of 64 KiB; table.grow fails beyond Limits.TableSize elements. An imported memory becomes one of the module's own:
-// nobody provides another. Nothing else a program can see changes.
+// Every way back to a loop's start, every function that recurses or does much, and every stretch of long straight code
+// charges what has been done since the last such point. Functions that recurse charge the native stack they take, and
+// give it back. The bulk instructions memory.fill, copy and init and table.fill, copy and init become calls of added
+// functions that do the same in pieces of 64 KiB; table.grow fails beyond Limits.TableSize elements. An imported memory
+// becomes one of the module's own: nobody provides another. Nothing else a program can see changes.
 //
 // Imports of functions are appended to the module's, so the indexes of all other functions move up; the added global,
 // types and functions come last. The "name" and "producers" sections are kept, other custom sections are dropped:
