@@ -22,6 +22,7 @@ type deployCommand struct {
 	File       string            `short:"f" placeholder:"FILE" help:"Stack file; stack.yaml or stack.yml in this directory if nothing else is named."`
 	Name       string            `placeholder:"NAME" help:"Function's name; by default taken from the image."`
 	Image      string            `placeholder:"IMAGE" help:"Image, path of a .wasm or .js file, or store/NAME."`
+	Exec       string            `placeholder:"COMMAND" help:"Command line of a program on the server's machine, which must run with --allow-exec; the name goes before it."`
 	FProcess   string            `name:"fprocess" placeholder:"COMMAND" help:"Command line of the program."`
 	Env        map[string]string `short:"e" mapsep:"none" placeholder:"NAME=VALUE" help:"Environment variable; may be repeated."`
 	Label      map[string]string `short:"l" mapsep:"none" placeholder:"KEY=VALUE" help:"Label; may be repeated."`
@@ -75,7 +76,7 @@ func (d *deployCommand) Run(ctx context.Context, p *process) error {
 // functions gives what is to be deployed, and the gateway of the stack file.
 func (d *deployCommand) functions(p *process) ([]backends.FunctionDeployment, string, error) {
 	file := d.File
-	if file == "" && len(d.What) == 0 && d.Image == "" {
+	if file == "" && len(d.What) == 0 && d.Image == "" && d.Exec == "" {
 		if file = findStack("."); file == "" {
 			return nil, "", errors.New("nothing to deploy: name an image, a .wasm or .js file or a function of the store (hearth store list), or write a stack.yaml")
 		}
@@ -84,8 +85,8 @@ func (d *deployCommand) functions(p *process) ([]backends.FunctionDeployment, st
 		f, err := d.single()
 		return []backends.FunctionDeployment{f}, "", err
 	}
-	if d.Image != "" || d.Name != "" {
-		return nil, "", errors.New("--image and --name do not go with a stack file")
+	if d.Image != "" || d.Name != "" || d.Exec != "" {
+		return nil, "", errors.New("--image, --exec and --name do not go with a stack file")
 	}
 	s, err := readStack(file, p.layers.environ)
 	if err != nil {
@@ -118,9 +119,15 @@ func (d *deployCommand) single() (backends.FunctionDeployment, error) {
 		EnvVars: map[string]string{}, Labels: map[string]string{}, Annotations: map[string]string{},
 	}
 	switch {
+	case d.Exec != "" && (d.Image != "" || d.FProcess != ""):
+		return f, errors.New("--exec does not go with --image and --fprocess")
+	case d.Exec != "":
+		f.Image, f.EnvProcess = backends.ImageProgram, d.Exec
+	}
+	switch {
 	case len(d.What) > 1:
 		return f, fmt.Errorf("%q and %q: one at a time, or a stack file", d.What[0], d.What[1])
-	case len(d.What) == 1 && d.Image == "":
+	case len(d.What) == 1 && f.Image == "":
 		f.Image = d.What[0]
 		if _, known := store.Lookup(f.Image); known {
 			f.Image = store.Prefix + f.Image
@@ -129,6 +136,9 @@ func (d *deployCommand) single() (backends.FunctionDeployment, error) {
 		return f, fmt.Errorf("%q: the name is given twice, here and with --name", d.What[0])
 	case len(d.What) == 1:
 		f.Service = d.What[0]
+	}
+	if f.Service == "" && d.Exec != "" {
+		return f, errors.New("--exec needs the function's name: hearth deploy NAME --exec COMMAND")
 	}
 	if f.Service == "" {
 		f.Service = nameOf(f.Image)

@@ -48,6 +48,7 @@ type Config struct {
 	FunctionLog    size     `default:"10Mi" help:"Size at which a function's log is rotated; three files are kept (${default})."`
 	FunctionLogAll size     `default:"1Gi" help:"Disk that all function logs may take (${default})."`
 	Memory         size     `default:"0" placeholder:"SIZE" help:"Memory of all instances together; 0 = no bound."`
+	AllowExec      bool     `help:"Let functions be programs of this machine, run as this user: whoever may deploy may run anything here."`
 	RunSlots       int      `default:"0" placeholder:"N" help:"Functions on a CPU at once; 0 = as many as there are CPUs."`
 
 	LogFormat string `default:"text" help:"text or json."`

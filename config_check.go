@@ -23,6 +23,7 @@ func (c *Config) validate(from *origins) error {
 	v.oneOf("log-format", c.LogFormat, "text", "json")
 	v.oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error")
 	v.auth(c)
+	v.exec(c)
 	v.tls(c)
 	v.listeners(c)
 	v.directory("module-dir", c.ModuleDir)
@@ -100,6 +101,16 @@ func (v *validator) auth(c *Config) {
 	case c.InsecureNoAuth || c.BasicAuth:
 	case !c.Listen.loopback():
 		v.add("basic-auth", "false", "true, because "+string(c.Listen)+" can be reached from other machines; --insecure-no-auth says that this is meant")
+	}
+}
+
+func (v *validator) exec(c *Config) {
+	switch {
+	case !c.AllowExec:
+	case c.Backend != "local":
+		v.add("allow-exec", "true", "only with --backend local")
+	case c.InsecureNoAuth || !c.BasicAuth:
+		v.add("allow-exec", "true", "only with basic auth: without credentials anybody could run programs here")
 	}
 }
 

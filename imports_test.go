@@ -28,6 +28,7 @@ var allowedImports = map[string][]string{
 
 	"hearth/backends/local":       {"hearth/backends"},
 	"hearth/backends/provider":    {"hearth/backends"},
+	"hearth/backends/process":     {"hearth/backends"},
 	"hearth/backends/logs":        {"hearth/backends"},
 	"hearth/backends/backendtest": {"hearth/backends"},
 	"hearth/backends/kubernetes":  {"hearth/backends", "k8s.io/...", "sigs.k8s.io/..."},

@@ -65,6 +65,7 @@ type commands struct {
 	Version   versionCommand    `cmd:"" help:"Say which Hearth this is."`
 	Watchdog  watchdogCommand   `cmd:"" passthrough:"" help:"Serve one function in a container, in place of OpenFaaS' watchdogs."`
 	Compile   compileCommand    `cmd:"" hidden:"" help:"Compile one module for a server."`
+	Replica   replicaCommand    `cmd:"" hidden:"" passthrough:"" help:"Run a program of this machine for a server."`
 }
 
 // run parses and runs one command and gives the exit code.

@@ -16,6 +16,7 @@ import (
 	"hearth/backends"
 	"hearth/backends/inproc"
 	"hearth/backends/local"
+	programs "hearth/backends/process"
 	"hearth/backends/provider"
 	"hearth/gateway"
 	"hearth/runtime"
@@ -121,7 +122,26 @@ func (s *server) openBackend(ctx context.Context) (backends.Backend, error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, host)
-	return host.Backend(inner), nil
+	programs, err := s.openPrograms(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	return host.Backend(programs.Backend(inner)), nil
+}
+
+// openPrograms makes the host of programs of this machine, which logs where
+// the host of modules does.
+func (s *server) openPrograms(ctx context.Context, host *inproc.Host) (*programs.Host, error) {
+	call := backends.DefaultCall
+	call.Timeout = time.Duration(s.cfg.Timeout)
+	h, err := programs.Open(ctx, programs.Config{
+		Allow: s.cfg.AllowExec, Dir: s.data.in("exec"), Child: replicaChild, Call: call, Log: host.LogLine, Logger: s.log,
+	})
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	s.closers = append(s.closers, h)
+	return h, nil
 }
 
 // newBackend makes the backend that keeps the functions.
@@ -143,6 +163,14 @@ func (s *server) newBackend() (backends.Backend, error) {
 func compileChild(ctx context.Context) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "compile")
 	cmd.Args[0], cmd.Env = "hearth", []string{}
+	return cmd
+}
+
+// replicaChild is this program as the child that runs a program of this
+// machine. What it gets of an environment is the function's.
+func replicaChild(ctx context.Context) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "replica")
+	cmd.Args[0] = "hearth"
 	return cmd
 }
 

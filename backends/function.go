@@ -46,6 +46,13 @@ type Status struct {
 // its name as the value; clients rely on it.
 const FunctionLabel = "faas_function"
 
+// ImageProgram is the image of a function that is a program of the machine the
+// server runs on; its command line is Process.
+const ImageProgram = "exec:"
+
+// IsProgram tells whether the function is a program of this machine.
+func (f *Function) IsProgram() bool { return strings.HasPrefix(f.Image, ImageProgram) }
+
 // Limits of what one function may carry. They keep a deployment within what
 // every backend can store.
 const (

@@ -70,7 +70,10 @@ type Config struct {
 	// Reap makes the watchdog wait for processes that functions left behind, as
 	// the first process of a container must. It belongs to a main.
 	Reap bool
-	Log  io.Writer // lines of the watchdog and the function, whole lines at a time
+	// Abandoned tells, after Run's context has ended, that nobody waits for the
+	// requests in flight: they are cut. nil = never.
+	Abandoned func() bool
+	Log       io.Writer // lines of the watchdog and the function, whole lines at a time
 }
 
 // defaults of both watchdogs; the bounds are ours.

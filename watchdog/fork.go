@@ -44,7 +44,7 @@ func (x *exchange) command() *exec.Cmd {
 	argv := x.w.cfg.Process
 	cmd := exec.CommandContext(x.call, argv[0], argv[1:]...)
 	cmd.Env = x.environment()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return killGroup(cmd) }
 	cmd.WaitDelay = killDelay
 	return cmd

@@ -63,7 +63,7 @@ func (s *service) once(ctx context.Context, ready func()) error {
 	argv := s.w.cfg.Process
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = s.w.cfg.Environ
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = killDelay
 	out, errs := s.w.childLines("stdout"), s.w.childLines("stderr")
 	cmd.Stdout, cmd.Stderr = out, errs

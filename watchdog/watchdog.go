@@ -187,9 +187,13 @@ func (w *Watchdog) shut() {
 // goAway ends serving without losing a request.
 func (w *Watchdog) goAway(server *fasthttp.Server) error {
 	w.shut()
-	w.log.printf("SIGTERM: no new connections in %s", w.cfg.Unready)
-	time.Sleep(w.cfg.Unready)
-	ctx, cancel := context.WithTimeout(context.Background(), max(w.cfg.WriteTimeout, w.cfg.ExecTimeout))
+	wait, unready := max(w.cfg.WriteTimeout, w.cfg.ExecTimeout), w.cfg.Unready
+	if w.cfg.Abandoned != nil && w.cfg.Abandoned() {
+		wait, unready = 0, 0
+	}
+	w.log.printf("SIGTERM: no new connections in %s", unready)
+	time.Sleep(unready)
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	if err := server.ShutdownWithContext(ctx); err != nil {
 		w.log.printf("%d requests are cut: they took too long to wait for", w.inflight.Load())

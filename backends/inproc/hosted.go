@@ -85,6 +85,12 @@ func (b *hosted) prepare(ctx context.Context, f backends.Function) (_ backends.F
 	f = f.Clone()
 	delete(f.Labels, backends.KeyDigest) // the platform's word, not the client's
 	delete(f.Annotations, backends.KeyDigest)
+	if f.IsProgram() { // it is for the backend to say whether it may run
+		if b.inner.Info().Orchestration != "local" {
+			err = &backends.FieldError{Field: "image", Value: f.Image, Allowed: "programs of the machine run on the backend local alone"}
+		}
+		return f, func() {}, err
+	}
 	i, err := b.host.parseImage(f.Image)
 	if err != nil {
 		return f, nil, err
@@ -186,6 +192,12 @@ func (h *Host) describe(s *backends.Status, digest string) {
 func moduleOf(f backends.Function) (digest string, ok bool) {
 	digest = f.Annotations[backends.KeyDigest]
 	return digest, isDigest(digest)
+}
+
+// logsHere tells whether what a function writes is kept in our logs.
+func logsHere(f backends.Function) bool {
+	_, ok := moduleOf(f)
+	return ok || f.IsProgram()
 }
 
 // Info names the backend.

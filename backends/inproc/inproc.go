@@ -146,6 +146,12 @@ func (h *Host) Backend(b backends.Backend) backends.Backend {
 	return w
 }
 
+// LogLine keeps a line, without its end, of a function that somebody else runs
+// with the logs of those that run here.
+func (h *Host) LogLine(key backends.Key, instance string, line []byte) {
+	h.logs.of(key).write(instance, line)
+}
+
 // backends gives the backends that the Host wraps.
 func (h *Host) backends() []*hosted {
 	h.mu.Lock()

@@ -38,8 +38,8 @@ func (l logs) Logs(ctx context.Context, q backends.LogQuery) iter.Seq2[backends.
 			yield(backends.LogLine{}, err)
 			return
 		}
-		switch _, ok := moduleOf(s.Function); {
-		case ok:
+		switch {
+		case logsHere(s.Function):
 			l.hosted.host.logs.of(q.Key).lines(ctx, q)(yield)
 		case l.inner != nil:
 			l.inner.Logs(ctx, q)(yield)

@@ -47,7 +47,7 @@ func (v *view) Replace(entries []backends.Entry) {
 	entries = slices.Clone(entries)
 	present := make(map[backends.Key]bool, len(entries))
 	for i := range entries {
-		if _, ok := moduleOf(entries[i].Status.Function); ok {
+		if logsHere(entries[i].Status.Function) {
 			present[entries[i].Status.Key] = true
 		}
 		entries[i] = v.adopt(entries[i])
