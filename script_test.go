@@ -159,7 +159,7 @@ func setupScript(env *testscript.Env) error {
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"server":   scriptStart,
-		"stop":     scriptStop,
+		"sigterm":  scriptStop, // stop is one of testscript: it ends a script
 		"kill9":    scriptKill,
 		"http":     scriptHTTP,
 		"log":      scriptLog,
