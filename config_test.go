@@ -87,6 +87,8 @@ func TestEveryWrongSettingIsRefusedInOneLineThatNamesFieldValueAndWhatIsAllowed(
 		{"a scale policy with a wrong value", []string{"--scale-default", "target=x"}, nil, []string{"--scale-default", `"x"`, "a number above 0"}},
 		{"an autoscaler that is neither on nor off", []string{"--autoscale=perhaps"}, nil, []string{"--autoscale", "perhaps", "true"}},
 		{"a provider's credentials that are not there", []string{"--provider-credentials", missing}, nil, []string{"--provider-credentials", missing, "no such file"}},
+		{"programs without credentials", []string{"--allow-exec", "--basic-auth=false"}, nil, []string{"--allow-exec", "basic auth", "credentials"}},
+		{"programs on another backend", []string{"--allow-exec", "--backend=provider", "--provider-url=http://x"}, nil, []string{"--allow-exec", "--backend local"}},
 		{"a switch that is neither", []string{"--scale-from-zero=maybe"}, nil, []string{"--scale-from-zero", "maybe", "true"}},
 
 		{"an unknown name of ours in the environment", nil, []string{"HEARTH_TIMEOUTS=1"}, []string{"HEARTH_TIMEOUTS", "timeout"}},
