@@ -96,7 +96,7 @@ func (s *suite) function(name string) backends.Function {
 		Key:          key(name),
 		Image:        s.opts.Image,
 		Process:      "cat -",
-		Env:          map[string]string{"mode": "test", "empty": ""},
+		Env:          map[string]string{"taste": "test", "empty": ""},
 		Labels:       map[string]string{"team": "blue"},
 		Annotations:  map[string]string{"note": "two\nlines, ünd mehr"},
 		Limits:       &backends.Resources{Memory: "64Mi", CPU: "100m"},

@@ -84,8 +84,8 @@ func (s *suite) update() {
 	s.must(s.Scale(s.Context(), f.Key, 4))
 	old := s.get(f.Key)
 
-	f.Env = map[string]string{"mode": "changed"}
-	f.Labels, f.Limits, f.Process = nil, nil, ""
+	f.Env = map[string]string{"taste": "changed"}
+	f.Labels, f.Limits, f.Process = nil, nil, "wc"
 	s.must(s.Update(s.Context(), f))
 	got := s.get(f.Key)
 	s.same(got, f)
@@ -233,7 +233,7 @@ func (s *suite) copies() {
 	want := s.function("hello")
 	s.must(s.Deploy(s.Context(), given))
 	spoil := func(f backends.Function) {
-		f.Env["mode"], f.Labels["team"], f.Annotations["note"] = "spoilt", "spoilt", "spoilt"
+		f.Env["taste"], f.Labels["team"], f.Annotations["note"] = "spoilt", "spoilt", "spoilt"
 		f.Limits.Memory = "1Ki"
 	}
 	spoil(given)

@@ -56,7 +56,7 @@ func (s *suite) watch() {
 	})
 	generation := r.Entries()[f.Key].Status.Generation
 
-	f.Env = map[string]string{"mode": "changed"}
+	f.Env = map[string]string{"taste": "changed"}
 	s.must(s.Update(s.Context(), f))
 	s.shows(r, "the update", func(m map[backends.Key]backends.Entry) bool {
 		return text(m[f.Key].Status.Function) == text(f) && m[f.Key].Status.Generation > generation

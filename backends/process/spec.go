@@ -118,7 +118,7 @@ func (h *Host) spec(f backends.Function, secrets string) (spec, error) {
 		"PATH": searchPath, "read_timeout": timeout.String(), "write_timeout": timeout.String(), "exec_timeout": timeout.String(), "prefix_logs": "false",
 	}
 	maps.Copy(environ, f.Env)
-	environ[envMode], environ["fprocess"] = mode, f.Process
+	environ[envMode], environ["fprocess"] = mode, strings.Join(strings.Fields(f.Process), " ")
 	if secrets != "" {
 		environ[envSecrets] = secrets
 	}
