@@ -102,6 +102,7 @@ func TestAProofIsMadeOnce(t *testing.T) {
 		return len(paths)
 	}
 	first := newEngine(t, cfg)
+	first.SetCompileBudget(300) // under the race detector a child is slow
 	m := load(t, first, wasm, runtime.Spec{})
 	if m.FrozenEarly() {
 		t.Error("frozen early before anything is known")
