@@ -34,7 +34,23 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 5 && os.Args[1] == "replica" {
 		os.Exit(serveReplica(os.Args[2]))
 	}
+	if len(os.Args) == 2 && os.Args[1] == "serve" {
+		os.Exit(serveHTTP())
+	}
 	goleak.VerifyTestMain(m)
+}
+
+// serveHTTP is a program that serves HTTP, and exits when it is told to.
+func serveHTTP() int {
+	err := http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if string(body) == "exit" {
+			os.Exit(3)
+		}
+		fmt.Fprintf(w, "%d %s", os.Getpid(), body)
+	}))
+	fmt.Fprintln(os.Stderr, err)
+	return 1
 }
 
 // serveReplica is the child: the real watchdog, without limits.
@@ -258,6 +274,38 @@ func TestProgramAnswersOnASocketPerReplicaUntilItIsScaledAway(t *testing.T) {
 	b.awaitReady("wc", 0) // at once: the call above has told the table
 	b.must(b.Scale(t.Context(), key("wc"), 1))
 	b.answers(b.awaitReady("wc", 1).Endpoints[0], "", "0\n")
+}
+
+func TestProgramThatServesHTTPKeepsItsProcessAndIsStartedAgainWhenThatEnds(t *testing.T) {
+	b := newBench(t)
+	f := program("serve", os.Args[0]+" serve")
+	f.Env["mode"], f.Labels = "http", map[string]string{backends.LabelScaleMin: "2"}
+	b.must(b.Deploy(t.Context(), f))
+	pids := map[string]bool{}
+	one := b.awaitReady("serve", 2).Endpoints
+	for _, e := range slices.Concat(one, one) {
+		status, text, err := call(e, "x")
+		if pid, body, _ := strings.Cut(text, " "); err != nil || status != 200 || body != "x" {
+			t.Errorf("%d %q, %v", status, text, err)
+		} else {
+			pids[pid] = true
+		}
+	}
+	if len(pids) != 2 {
+		t.Errorf("two replicas answered from the processes %v", pids)
+	}
+	if status, _, err := call(one[0], "exit"); err != nil || status != 500 {
+		t.Errorf("a call that ends the process got %d, %v", status, err)
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		status, text, err := call(one[0], "y")
+		if pid, _, _ := strings.Cut(text, " "); err == nil && status == 200 && !pids[pid] {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("it was not started again: %d %q, %v", status, text, err)
+		}
+	}
 }
 
 func TestReplicaThatDiesLeavesTheTableAndIsStartedAgain(t *testing.T) {
