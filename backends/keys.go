@@ -17,6 +17,7 @@ const (
 	KeyCallLog     = "com.hearth.call-log"
 	KeyResume      = "com.hearth.resume"
 	KeyState       = "com.hearth.state"
+	KeyAllowHTTP   = "com.hearth.allow-http"
 	KeyDigest      = "com.hearth.digest"
 
 	KeyScaleWindow         = "com.hearth.scale.window"
@@ -60,6 +61,10 @@ func Keys() []KeyDoc {
 			"fresh: every call starts in the state the function was deployed in; keep: an instance goes into its next call as the last one left it. " +
 				"Calls at the same time have instances of their own, and an instance can go at any time: keep caches there, not data",
 			isOneOf("fresh", "keep")},
+		{KeyAllowHTTP, "hosts parted by commas: api.example.com, example.com:8443, *.example.com, 10.0.0.7:8080, 10.0.0.0/8", "none",
+			"which hosts the function may call; without a port, at 80 and 443. A name that has an internal address (loopback, private, link-local and the like) " +
+				"is refused unless a range with that address is listed too",
+			func(v string) bool { _, ok := ParseHosts(v); return ok }},
 		{KeyDigest, "set by the platform", "",
 			"sha256 of the module that runs", nil},
 		{KeyScaleWindow, "a duration from 1s to 5m", "10s",

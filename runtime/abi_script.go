@@ -472,7 +472,25 @@ func timeZone(_ context.Context, guest api.Module, stack []uint64) {
 	mem.WriteString(uint32(stack[3]), "UTC\x00")
 }
 
-// scriptHost(context, this, argc, argv, reference) -> value is what the prelude asks of the host: log a line, or random numbers.
+// scriptFetch calls out: head is method, address and header lines, body an ArrayBuffer, and so is the answer.
+func scriptFetch(c *call, guest api.Module, engine func(name string, params ...uint64) uint64, context uint64, head []byte, value uint64) uint64 {
+	size, at := engine(quickjs.ArrayBufferSize, context, value), engine(quickjs.ArrayBuffer, context, value)
+	body, _ := guest.Memory().Read(uint32(at), uint32(size))
+	body = bytes.Clone(body)
+	if at != 0 {
+		engine(quickjs.Free, at)
+	}
+	method, rest, _ := bytes.Cut(head, []byte("\n"))
+	address, header, _ := bytes.Cut(rest, []byte("\n"))
+	frame := c.fetch(method, address, header, body)
+	at = engine(quickjs.Malloc, uint64(len(frame)))
+	if at == 0 || !guest.Memory().Write(uint32(at), frame) {
+		panic(&halt{backends.Errorf(backends.ErrFunction, "the function has no memory left for an answer of %d bytes (limits.memory)", len(frame))})
+	}
+	return engine(quickjs.NewArrayBuffer, context, at, uint64(len(frame)))
+}
+
+// scriptHost(context, this, argc, argv, reference) -> value is what the prelude asks of the host: log a line, random numbers, or to call out.
 func scriptHost(ctx context.Context, guest api.Module, stack []uint64) {
 	c, context, argv := callOf(ctx), stack[0], stack[3]
 	stack[0] = 0 // undefined
@@ -494,6 +512,8 @@ func scriptHost(ctx context.Context, guest api.Module, stack []uint64) {
 		return text
 	}
 	switch string(argument(0)) {
+	case "fetch":
+		stack[0] = scriptFetch(c, guest, call, context, argument(1), call(quickjs.Argument, argv, 2))
 	case "log":
 		line := argument(1)
 		c.log.write(line)

@@ -29,6 +29,7 @@ type call struct {
 	frozen   *frozen   // the guest goes on from here
 	exitCode uint32    // with which a resumed guest ended
 	failed   Failure   // how the guest ended
+	fetches  int       // requests it has made
 	starved  bool      // the guest, a script, did not get the memory it asked for
 
 	env       stringList // made when it is asked for
@@ -68,7 +69,7 @@ func (c *call) Value(key any) any {
 func (c *call) begin(ctx context.Context, m *Module, req *backends.Request, resp backends.Response) {
 	c.ctx, c.module, c.req = ctx, m, req
 	c.deadline, c.timed = ctx.Deadline()
-	c.failed, c.starved = FailedOther, false
+	c.failed, c.starved, c.fetches = FailedOther, false, 0
 	c.env.reset()
 	c.fds = m.secrets.open(c.fds)
 	c.answer.begin(resp, m.spec.Answer, m.spec.CGI && m.code.abi == command)

@@ -1,5 +1,11 @@
 package runtime
 
+import (
+	"context"
+	"net"
+	"net/netip"
+)
+
 // SetCompileBudget bounds the CPU time of compile children, so that tests need not wait for the real budget.
 func (e *Engine) SetCompileBudget(cpuSeconds uint64) { e.compiler.order.CPUSeconds = cpuSeconds }
 
@@ -52,4 +58,21 @@ func (e *Engine) ForceRestore(name string) error {
 		e.restorer = r
 	}
 	return nil
+}
+
+// SetNetwork makes guests that call out look names up in hosts, and counts the addresses that are dialled. It must come before Load.
+func (e *Engine) SetNetwork(resolve func(host string) []string, dialled func(address string)) {
+	dial := e.network.dial
+	e.network = network{
+		resolve: func(_ context.Context, host string) (addrs []netip.Addr, err error) {
+			for _, a := range resolve(host) {
+				addrs = append(addrs, netip.MustParseAddr(a))
+			}
+			return addrs, nil
+		},
+		dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			dialled(address)
+			return dial(ctx, network, address)
+		},
+	}
 }

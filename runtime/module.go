@@ -19,13 +19,14 @@ type Spec struct {
 	Secrets map[string][]byte // read at SecretPath/NAME
 	// SecretPath is the directory of the secrets; empty = /var/openfaas/secrets.
 	SecretPath string
-	Memory     int64             // bytes an instance may have; 0 = 128 MiB
-	Answer     int64             // bytes an answer may have; 0 = 32 MiB
-	CGI        bool              // the answer begins with a CGI header block
-	Resume     string            // where calls take up the program, see the Resume constants; empty = ResumeAuto
-	Keep       bool              // an instance goes into its next call as the last one left it; not for commands
-	ClassicLog bool              // log the two lines per call of OpenFaaS' classic watchdog
-	Log        func(line []byte) // takes one line of the function's log, valid only during the call; nil drops them
+	Memory     int64               // bytes an instance may have; 0 = 128 MiB
+	Answer     int64               // bytes an answer may have; 0 = 32 MiB
+	CGI        bool                // the answer begins with a CGI header block
+	Resume     string              // where calls take up the program, see the Resume constants; empty = ResumeAuto
+	Keep       bool                // an instance goes into its next call as the last one left it; not for commands
+	ClassicLog bool                // log the two lines per call of OpenFaaS' classic watchdog
+	AllowHTTP  []backends.HostRule // whom it may call; empty = nobody
+	Log        func(line []byte)   // takes one line of the function's log, valid only during the call; nil drops them
 }
 
 // Where calls take up a program, as backends.KeyResume says.
@@ -41,22 +42,23 @@ const defaultMemory = 128 << 20
 
 // Module is one version of one function. It is a backends.Handler.
 type Module struct {
-	engine  *Engine
-	spec    Spec
-	code    *code
-	source  []byte // of a function in JavaScript
-	args    stringList
-	env     stringList
-	secrets secretDir
-	budget  budget // what its instances have
-	memory  int64  // bytes an instance may have, in whole pages
-	calls   gate
-	lane    lane // where its calls wait for a run slot
-	pool    pool
-	counts  counts
-	once    sync.Once
-	tasks   sync.WaitGroup     // in the background
-	stop    context.CancelFunc // ends them
+	engine   *Engine
+	spec     Spec
+	code     *code
+	source   []byte // of a function in JavaScript
+	args     stringList
+	env      stringList
+	secrets  secretDir
+	budget   budget // what its instances have
+	memory   int64  // bytes an instance may have, in whole pages
+	calls    gate
+	lane     lane // where its calls wait for a run slot
+	pool     pool
+	counts   counts
+	once     sync.Once
+	outbound *outbound          // nil when it may call nobody
+	tasks    sync.WaitGroup     // in the background
+	stop     context.CancelFunc // ends them
 }
 
 var _ backends.Handler = (*Module)(nil)
@@ -92,6 +94,7 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 		engine: e, spec: spec, code: c, source: source, memory: pages * wasmPage, calls: gate{drained: make(chan struct{})},
 		budget: budget{of: &e.budget},
 		args:   newArgs(spec.Args, spec.Key.Name), env: newEnviron(spec.Env), secrets: newSecretDir(spec.SecretPath, spec.Secrets),
+		outbound: newOutbound(spec.AllowHTTP, &e.network),
 	}
 	// What a start function does may depend on the request: there is no state before it to return to.
 	m.pool.loaded = int64(time.Since(e.started))
@@ -104,7 +107,8 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, spec Spec) (*Module, err
 	case ResumeStdin:
 		m.pool.early = all
 	}
-	prove := c.early && !m.pool.fresh && (spec.Resume == "" || spec.Resume == ResumeAuto)
+	// The requests of a proof are made up: nobody else should hear of them.
+	prove := c.early && !m.pool.fresh && m.outbound == nil && (spec.Resume == "" || spec.Resume == ResumeAuto)
 	if known, ok := m.remembered(); prove && ok {
 		prove = false
 		if known.Differ == "" {
@@ -143,6 +147,7 @@ func (m *Module) Close() error {
 		delete(m.engine.modules, m)
 		m.engine.mu.Unlock()
 		m.pool.close(m)
+		m.outbound.close()
 		m.engine.release(m.code)
 	})
 	return nil

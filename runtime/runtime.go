@@ -49,6 +49,7 @@ type Engine struct {
 	started time.Time      // zero of the guests' monotonic clock
 	exited  *sys.ExitError // what proc_exit(0) unwinds with
 	slots   slots
+	network network // that guests call out to
 
 	budget   budget             // of all instances' memory
 	restorer *restorer          // nil = every call has an instance of its own
@@ -75,6 +76,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		code:    map[digest]*code{},
 		modules: map[*Module]struct{}{},
 		slots:   newSlots(cfg.Slots),
+		network: newNetwork(),
 		budget:  budget{limit: cfg.MemoryBudget},
 	}
 	if e.log == nil {

@@ -30,6 +30,12 @@ func (b *hosted) spec(ctx context.Context, f backends.Function, d defaults) (run
 		s.ClassicLog = v == "classic"
 	}
 	var err error
+	if v := valueOf(f, d, backends.KeyAllowHTTP); v != "" {
+		var ok bool
+		if s.AllowHTTP, ok = backends.ParseHosts(v); !ok { // of an image: the function's own are checked
+			return s, &backends.FieldError{Field: backends.KeyAllowHTTP, Value: v, Allowed: "hosts parted by commas"}
+		}
+	}
 	if f.Limits != nil && f.Limits.Memory != "" {
 		if s.Memory, err = backends.ParseMemory("limits.memory", f.Limits.Memory); err != nil {
 			return s, err

@@ -95,11 +95,39 @@
       this.status = init.status === undefined ? 200 : init.status;
       this.headers = new Headers(init.headers);
     }
+    get ok() { return this.status >= 200 && this.status < 300; }
+    text() { return typeof this.body === 'string' ? this.body : decode(this.bytes()); }
+    json() { return JSON.parse(this.text()); }
+    bytes() {
+      const b = this.body;
+      if (b === null) return new Uint8Array(0);
+      if (typeof b === 'string') return encode(b);
+      return b instanceof ArrayBuffer ? new Uint8Array(b) : new Uint8Array(b.buffer, b.byteOffset, b.byteLength);
+    }
+    arrayBuffer() { return this.bytes().slice().buffer; }
     static json(value, init = {}) {
       const r = new Response(JSON.stringify(value), init);
       if (!r.headers.has('content-type')) r.headers.set('Content-Type', 'application/json');
       return r;
     }
+  };
+
+  // The host waits for the answer: the promise is settled when it is returned.
+  globalThis.fetch = async (url, init = {}) => {
+    const { method = 'GET', headers, body } = init;
+    const lines = [...new Headers(headers)];
+    let bytes = body === undefined || body === null ? new Uint8Array(0) : body;
+    if (bytes instanceof ArrayBuffer) bytes = new Uint8Array(bytes);
+    else if (!ArrayBuffer.isView(bytes)) bytes = encode(String(bytes));
+    const words = [String(method), String(url), ...lines.map((l) => `${l[0]}: ${l[1]}`)];
+    for (const word of words) if (/[\r\n\0]/.test(word)) throw new TypeError(`fetch: ${JSON.stringify(word)} has a line break in it`);
+    const frame = host('fetch', words.join('\n'), bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+    const head = new DataView(frame), status = head.getUint32(0, true), split = 12 + head.getUint32(4, true);
+    if (status === 0) throw new TypeError('fetch: ' + decode(new Uint8Array(frame, split)));
+    const received = decode(new Uint8Array(frame, 12, split - 12)).split('\n').filter(Boolean);
+    return new Response(new Uint8Array(frame.slice(split)), {
+      status, headers: received.map((l) => [l.slice(0, l.indexOf(':')), l.slice(l.indexOf(':') + 2)]),
+    });
   };
 
   class Request {
