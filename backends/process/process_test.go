@@ -276,6 +276,20 @@ func TestProgramAnswersOnASocketPerReplicaUntilItIsScaledAway(t *testing.T) {
 	b.answers(b.awaitReady("wc", 1).Endpoints[0], "", "0\n")
 }
 
+func TestReplicasBeyondWhatAMachineShouldRunAreNotStarted(t *testing.T) {
+	b := newBench(t)
+	b.must(b.Deploy(t.Context(), program("cat", "cat")))
+	b.awaitReady("cat", 1)
+	b.must(b.Scale(t.Context(), key("cat"), backends.MaxReplicas))
+	b.await("cat", "a problem", func(e backends.Entry) bool { return e.Status.Problem != "" })
+	b.must(b.Scale(t.Context(), key("cat"), 0))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.children); n > 100 {
+		t.Errorf("%d children were started", n)
+	}
+}
+
 func TestProgramThatServesHTTPKeepsItsProcessAndIsStartedAgainWhenThatEnds(t *testing.T) {
 	b := newBench(t)
 	f := program("serve", os.Args[0]+" serve")

@@ -18,6 +18,10 @@ type program struct {
 	gone    bool
 }
 
+// maxChildren is how many replicas of one function run at most: more help
+// nobody on one machine, and a slip of a digit must not fill it.
+const maxChildren = 100
+
 // update takes what the backend says about the function.
 func (p *program) update(s backends.Status) {
 	known := p.status.Generation != 0
@@ -36,18 +40,19 @@ func (p *program) update(s backends.Status) {
 		}
 		p.current = nil
 	}
-	for len(p.current) < s.Replicas {
+	want := min(s.Replicas, maxChildren)
+	for len(p.current) < want {
 		r := p.hosted.host.newReplica(p, s.Function, s.Generation)
 		if r == nil {
 			break // closing
 		}
 		p.current = append(p.current, r)
 	}
-	if n := len(p.current) - s.Replicas; n > 0 {
+	if len(p.current) > want {
 		// The ready ones stay, of those the oldest.
 		slices.SortStableFunc(p.current, func(a, b *replica) int { return rank(a) - rank(b) })
-		p.leaving = append(p.leaving, p.current[s.Replicas:]...)
-		p.current = p.current[:s.Replicas:s.Replicas]
+		p.leaving = append(p.leaving, p.current[want:]...)
+		p.current = p.current[:want:want]
 	}
 	p.settle()
 }
@@ -110,6 +115,9 @@ func (p *program) describe(s *backends.Status) {
 	s.Available, s.Problem = min(p.ready(p.answering()), s.Replicas), p.hosted.host.refusal()
 	if s.Problem != "" {
 		return
+	}
+	if s.Replicas > maxChildren {
+		s.Problem = fmt.Sprintf("of a program of this machine at most %d replicas run", maxChildren)
 	}
 	for _, r := range p.current {
 		if r.problem != "" {
