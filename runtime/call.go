@@ -30,6 +30,7 @@ type call struct {
 	exitCode uint32    // with which a resumed guest ended
 	failed   Failure   // how the guest ended
 	fetches  int       // requests it has made
+	fetched  []byte    // what is left of the answer to the last of them
 	starved  bool      // the guest, a script, did not get the memory it asked for
 
 	env       stringList // made when it is asked for
@@ -79,7 +80,7 @@ func (c *call) begin(ctx context.Context, m *Module, req *backends.Request, resp
 // end lets go of what belongs to the caller.
 func (c *call) end() {
 	c.ctx, c.req = nil, nil
-	c.answer.resp = nil
+	c.answer.resp, c.fetched = nil, nil
 	c.log.emit = nil
 }
 

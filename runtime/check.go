@@ -47,7 +47,10 @@ func inspect(wasm []byte) (*rewrite.Module, error) {
 func checkImports(f *rewrite.Facts) error {
 	known := map[string]string{}
 	for _, h := range hostFunctions() {
-		known[h.name] = signature(h.params, h.results)
+		known[wasiModule+"."+h.name] = signature(h.params, h.results)
+	}
+	for _, h := range httpFunctions() {
+		known[httpModule+"."+h.name] = signature(h.params, h.results)
 	}
 	var missing []string
 	for i := range f.Imports {
@@ -56,18 +59,18 @@ func checkImports(f *rewrite.Facts) error {
 		if module == "wasi_unstable" {
 			return invalid("it is built for WASI preview 0 (imports wasi_unstable): rebuild it with a toolchain for WASI preview 1 (wasip1)")
 		}
-		want, ok := known[name]
+		want, ok := known[module+"."+name]
 		switch {
-		case module != wasiModule || im.Kind != rewrite.KindFunction || !ok:
+		case im.Kind != rewrite.KindFunction || !ok:
 			missing = append(missing, fmt.Sprintf("%.60s.%.60s", module, name))
 		case im.Type.String() != want:
-			return invalid("it imports %s.%s as %s, WASI preview 1 has %s", module, name, im.Type.String(), want)
+			return invalid("it imports %s.%s as %s, which here is %s", module, name, im.Type.String(), want)
 		}
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	advice := "functions get WASI preview 1 (" + wasiModule + ") and nothing else"
+	advice := "functions get WASI preview 1 (" + wasiModule + ") and the functions of docs/abi, nothing else"
 	if slices.ContainsFunc(missing, func(s string) bool { return strings.HasPrefix(s, "gojs.") || strings.HasPrefix(s, "go.") }) {
 		advice = "it is built for browsers: build it with GOOS=wasip1 GOARCH=wasm"
 	} else if slices.ContainsFunc(missing, func(s string) bool { return strings.HasPrefix(s, "wbg.") || strings.HasPrefix(s, "__wbindgen") }) {

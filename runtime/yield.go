@@ -21,9 +21,13 @@ var errStack = backends.Errorf(backends.ErrFunction, "the function was stopped: 
 
 var errReferences = backends.Errorf(backends.ErrFunction, "the function was stopped: it made more than %d references to functions", maxReferences)
 
-// provideOwn makes known the host functions that rewritten modules import besides their own.
+// provideOwn makes known the host functions that rewritten modules import besides their own, and those that guests call out with.
 func (e *Engine) provideOwn(ctx context.Context) error {
-	_, err := e.wasm.NewHostModuleBuilder(rewrite.HostModule).
+	builder := e.wasm.NewHostModuleBuilder(rewrite.HostModule)
+	for _, h := range httpFunctions() {
+		builder.NewFunctionBuilder().WithGoModuleFunction(h.body(), valueTypes(h.params), valueTypes(h.results)).Export(h.name)
+	}
+	_, err := builder.
 		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(yield), nil, nil).Export(rewrite.YieldImport).
 		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(hook), nil, []api.ValueType{api.ValueTypeI32}).Export(rewrite.HookImport).
 		Instantiate(ctx)
