@@ -193,3 +193,29 @@ func TestACallOutEndsWithItsCallAndIsRefusedAtInitialisation(t *testing.T) {
 		t.Errorf("at its initialisation: %s", got)
 	}
 }
+
+func TestWhatAFunctionSendsIsBoundedAndItsOwn(t *testing.T) {
+	s := outside(t)
+	m := load(t, newEngine(t, runtime.Config{}), []byte(`export default async (r) => {
+		try { await (eval(r.text())); return "sent" } catch (e) { return String(e) }
+	}`), runtime.Spec{AllowHTTP: hosts(t, strings.TrimPrefix(s.URL, "http://"))})
+	for init, want := range map[string]string{
+		`{}`:                                 "sent",
+		`{headers: {Host: "evil"}}`:          "not the function's to send",
+		`{headers: {"Content-Length": "1"}}`: "not the function's to send",
+		`{headers: {"Transfer-Encoding": "chunked"}}`:  "not the function's to send",
+		`{headers: {a: "b\r\nHost: evil"}}`:            "line break",
+		`{headers: {"a b": "c"}}`:                      "is none",
+		`{method: "CONNECT"}`:                          "not allowed",
+		`{method: "GET / HTTP/1.1"}`:                   "not allowed",
+		`{method: "PUT", body: new Uint8Array(9<<20)}`: "too large",
+		`{headers: {a: "x".repeat(70000)}}`:            "too large",
+	} {
+		if got := ask(t, m, "POST", `fetch("`+s.URL+`", `+init+`)`); !strings.Contains(got, want) {
+			t.Errorf("%s gave %s, want %s", init, got, want)
+		}
+	}
+	if got := ask(t, m, "POST", `(async () => { for (let i = 0; i < 101; i++) await fetch("`+s.URL+`") })()`); !strings.Contains(got, "more than 100 requests") {
+		t.Errorf("101 requests: %s", got)
+	}
+}
