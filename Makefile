@@ -68,7 +68,7 @@ release: ## static stripped binaries for Linux with checksums, in dist/
 	rm -rf dist && mkdir dist
 	for arch in amd64 arm64; do \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -ldflags "-s -w $(LDFLAGS)" -o dist/hearth-linux-$$arch . && \
-		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -ldflags "-s -w -X main.version=$(VERSION)" -o dist/fwatchdog-linux-$$arch ./watchdog/fwatchdog || exit 1; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -tags nethttpomithttp2 -ldflags "-s -w -X main.version=$(VERSION)" -o dist/fwatchdog-linux-$$arch ./watchdog/fwatchdog || exit 1; \
 	done
 	cd dist && ls -l && sha256sum hearth-linux-* fwatchdog-linux-* | tee SHA256SUMS
 	@for f in dist/fwatchdog-linux-*; do [ $$(stat -c %s $$f) -le $$((15 << 20)) ] || { echo "$$f is larger than 15 MiB"; exit 1; }; done

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"time"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -86,10 +87,22 @@ func (m *Module) start(w *worker) error {
 	img, ready := p.image, p.initialised
 	p.mu.Unlock()
 	if img == nil {
+		own := p.unshared.Load()
 		var proven bool
 		var err error
-		if ready, proven, err = m.initialise(w); err != nil {
+		if ready, proven, err = m.initialise(w, own); err != nil {
 			return err
+		}
+		if !proven && !own { // it drew what every instance draws: it makes way for one that draws its own
+			p.unshared.Store(true)
+			m.discard(w)
+			w.instance = nil
+			if err = m.instantiate(w); err != nil {
+				return err
+			}
+			if ready, _, err = m.initialise(w, true); err != nil {
+				return err
+			}
 		}
 		if !proven || p.fresh {
 			w.bind(m, ready)
@@ -125,10 +138,13 @@ func (m *Module) firstImage(w *worker, ready initialised) (*image, initialised, 
 
 // initialise runs a new instance up to where it can take requests, without showing it the one that made it necessary. What it takes as
 // random numbers and as the time is the same in every instance, because all of them share the image. proven is false when it
-// asked for them and nobody can give each call its own: such an instance is good for one call.
-func (m *Module) initialise(w *worker) (ready initialised, proven bool, err error) {
+// asked for them and nobody can give each call its own: such an instance is good for one call, and initialised with its own.
+func (m *Module) initialise(w *worker, own bool) (ready initialised, proven bool, err error) {
 	c, req := &w.call, w.call.req
 	f := &frozen{early: initialising, random: rand.NewChaCha8(m.pool.seed), clock: m.pool.loaded}
+	if own {
+		f.random, f.clock = newStream(), int64(time.Since(m.engine.started))
+	}
 	c.freezing, c.req = f, &backends.Request{Start: req.Start}
 	c.counter.Set(freshCounter)
 	if m.code.abi == javascript {

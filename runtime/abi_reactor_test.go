@@ -118,6 +118,21 @@ func TestAReactorInGoKeepsNothingAndItsRandomNumbersAndTimesAreTheCalls(t *testi
 	}
 }
 
+func TestAReactorThatDrawsWhileItIsInitialisedDrawsAnewForEveryCall(t *testing.T) {
+	m := load(t, newEngine(t, runtime.Config{}), guests.Wasm(t, "reactor/draw"), runtime.Spec{})
+	seen := map[string]bool{}
+	for range 50 {
+		resp, err := invoke(t, m, requestOf("GET", "/", "", "", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[resp.body.String()] = true
+	}
+	if len(seen) != 50 {
+		t.Errorf("%d different numbers in 50 calls", len(seen))
+	}
+}
+
 func TestAWarmCallOfAReactorAllocatesNothing(t *testing.T) {
 	m := load(t, newEngine(t, runtime.Config{}), guests.Wasm(t, "reactor/greet"), runtime.Spec{})
 	req, resp := requestOf("GET", "/", "", "you", nil), &discard{}

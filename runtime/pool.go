@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -34,7 +35,8 @@ type pool struct {
 	fromStart bool      // programs are not frozen: every call runs from the start
 	retired   []*image  // of programs frozen elsewhere, which workers may still have
 
-	initialised // of reactors and scripts, with the image
+	initialised             // of reactors and scripts, with the image
+	unshared    atomic.Bool // each instance of a reactor is initialised with random numbers of its own
 
 	seed   [32]byte // of what programs take as random numbers before they are frozen
 	loaded int64    // on the engine's clock, what they take as the time

@@ -27,6 +27,8 @@ type Conn struct {
 	haveWrite          time.Time
 	lingers            atomic.Bool
 	finished           atomic.Bool // nothing more is read
+	used               atomic.Bool // something came
+	spare              bool        // nothing had come at the last sweep of a closed listener
 
 	mu    sync.Mutex
 	call  *Call  // in flight
@@ -124,6 +126,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n == 0 && c.finished.Load() {
 		return 0, io.EOF
+	}
+	if n > 0 && !c.used.Load() {
+		c.used.Store(true)
 	}
 	begun, fault := c.guard.scan(p[:n])
 	if fault == nil {

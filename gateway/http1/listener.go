@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -23,13 +24,16 @@ type ListenerOptions struct {
 // of clients that go away. Close ends accepting; Stop ends the rest.
 type Listener struct {
 	net.Listener
-	o       ListenerOptions
-	mu      sync.Mutex
-	conns   map[*Conn]struct{}
-	stop    chan struct{}
-	once    sync.Once // of Stop
-	closed  sync.Once
-	stopped sync.WaitGroup
+	o      ListenerOptions
+	mu     sync.Mutex
+	conns  map[*Conn]struct{}
+	stop   chan struct{}
+	once   sync.Once // of Stop
+	closed sync.Once
+	// draining makes the sweep close connections on which nothing ever came:
+	// clients open some in advance, and the server would wait for them.
+	draining atomic.Bool
+	stopped  sync.WaitGroup
 }
 
 // Listen wraps a listener. The caller must Stop it when its connections are
@@ -73,7 +77,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 // Close ends accepting; a second time it does nothing.
 func (l *Listener) Close() error {
 	var err error
-	l.closed.Do(func() { err = l.Listener.Close() })
+	l.closed.Do(func() {
+		l.draining.Store(true)
+		err = l.Listener.Close()
+	})
 	return err
 }
 
@@ -146,9 +153,17 @@ func (l *Listener) sweepOn() {
 	}
 }
 
-// sweep ends the call of a client that went away. Calls that were not yet in
+// sweep ends the call of a client that went away, and a connection that nobody
+// has used when the listener is closed. Calls that were not yet in
 // flight at the last sweep are left alone: most end before the next.
 func (c *Conn) sweep() {
+	if c.ln.draining.Load() && !c.used.Load() {
+		if c.spare { // at the last sweep too
+			c.Conn.Close()
+		}
+		c.spare = true
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.call == nil || c.seen != c.count {
