@@ -6,10 +6,12 @@
 // as text.
 const defaultNamespace = "openfaas-fn";
 const byId = (id) => document.getElementById(id);
-const base = new URL("..", document.baseURI).href.replace(/\/$/, "");
+// Without user and password, which the address may hold: they belong on no screen, and fetch takes none.
+const here = new URL("..", document.baseURI);
+const base = (here.origin + here.pathname).replace(/\/$/, "");
 
 async function ask(path) {
-  const answer = await fetch("../" + path, { headers: { Accept: "application/json" } });
+  const answer = await fetch(base + "/" + path, { headers: { Accept: "application/json" } });
   if (!answer.ok) {
     throw new Error(`${answer.status}: ${(await answer.text()).trim() || answer.statusText}`);
   }
